@@ -1,0 +1,111 @@
+/**
+ * Every error that a person or a program meets: code, HTTP status, exit code of the CLI, text (with `%s` for the offending values) and what
+ * to do next. Services throw `brineError(code, …values)`; one handler turns it into an answer, the CLI into an exit code.
+ */
+interface ErrorKind {
+  readonly status: number
+  readonly text: string
+  readonly hint?: string
+}
+
+export const ERRORS = {
+  // requests
+  BODY_MALFORMED: { status: 400, text: 'the %s body does not parse: %s' },
+  FIELD_INVALID: { status: 400, text: "field '%s': %s" },
+  FIELD_MISSING: { status: 400, text: "field '%s' is missing" },
+  BODY_TOO_LARGE: { status: 413, text: 'the body is larger than %s bytes', hint: 'the limit is the setting max_request_body_size' },
+  MEDIA_TYPE: { status: 406, text: "content type '%s' is not supported", hint: 'send JSON, YAML, a form or text/plain' },
+  NOT_ACCEPTABLE: { status: 406, text: "none of the types in Accept '%s' can be produced" },
+  NOT_FOUND: { status: 404, text: "'%s' was not found" },
+  METHOD_NOT_ALLOWED: { status: 405, text: 'method %s is not allowed here' },
+  CONFLICT: { status: 409, text: '%s' },
+  PRECONDITION_FAILED: { status: 412, text: "'%s' was changed meanwhile", hint: 'read it again and repeat the change' },
+  RATE_LIMITED: { status: 429, text: 'too many attempts; wait %s seconds' },
+  INTERNAL: { status: 500, text: 'an unexpected error occurred', hint: 'the server log has the details under this request id' },
+  SHUTTING_DOWN: { status: 503, text: 'the server is shutting down' },
+  TIMEOUT: { status: 504, text: '%s did not answer within %s seconds' },
+  // who may do what
+  NO_TOKEN: { status: 401, text: 'No permission -- see authorization schemes', hint: 'POST /login, then send the token as X-Auth-Token' },
+  LOGIN_FAILED: { status: 401, text: 'Could not authenticate using provided credentials' },
+  NOT_PERMITTED: { status: 403, text: "'%s' may not %s", hint: 'the setting external_auth says who may do what' },
+  // events
+  TAG_INVALID: { status: 400, text: 'tag %s: %s' },
+  EVENT_TOO_LARGE: { status: 413, text: 'event data of %s bytes is larger than %s', hint: 'the limit is the setting max_event_size' },
+  CURSOR_INVALID: { status: 400, text: "'%s' is no event id, time or 'earliest'" },
+  // store
+  STORE_BUSY: { status: 503, text: 'too many writes are waiting', hint: 'try again after Retry-After seconds' },
+  STORE_FULL: { status: 503, text: 'the disk is full; nothing was written', hint: 'make room; the server goes on by itself' },
+  STORE_FAILED: { status: 503, text: 'the store does not answer: %s' },
+  STORE_LOCKED: {
+    status: 500,
+    text: "'%s' is in use by another brine server (pid %s)",
+    hint: 'stop that server, or start this one with another --data'
+  },
+  STORE_CORRUPT: {
+    status: 500,
+    text: "'%s' is damaged: %s",
+    hint: 'stop, keep a copy, restore a backup or salvage with: sqlite3 FILE .recover'
+  },
+  STORE_NEWER: {
+    status: 500,
+    text: "'%s' was written by a newer brine (schema %s, this one knows %s)",
+    hint: 'start that newer version, or use another --data'
+  },
+  // jobs, targets, minions, keys
+  TARGET_SYNTAX: { status: 400, text: "target '%s' does not parse: %s" },
+  TARGET_TYPE: { status: 400, text: "target type '%s' is unknown" },
+  CLIENT_UNKNOWN: { status: 400, text: "Invalid client specified: '%s'" },
+  CLIENT_DISABLED: { status: 400, text: "Client disabled: '%s'. Add to 'netapi_enable_clients' master config option to enable." },
+  LOWSTATE_NOT_LIST: { status: 400, text: 'Lowstates must be a list' },
+  FUNCTION_UNKNOWN: { status: 400, text: "'%s' is not available" },
+  JID_TAKEN: { status: 409, text: "job id '%s' is taken" },
+  MINION_ID_INVALID: { status: 400, text: "minion id '%s' is not valid: %s" },
+  KEY_NOT_ACCEPTED: { status: 403, text: "minion '%s' waits for its key to be accepted", hint: 'brine key accept %s' },
+  KEY_REJECTED: { status: 403, text: "the key of minion '%s' is rejected" },
+  KEY_DENIED: { status: 403, text: "minion '%s' is known with another key", hint: 'brine key delete %s, if the machine was set up anew' },
+  KEY_PROOF: { status: 401, text: "minion '%s' did not prove its key" },
+  // reactor
+  RULE_READ_ONLY: { status: 409, text: "rule '%s' comes from the configuration", hint: 'change it there, or disable it there' },
+  TEMPLATE: { status: 400, text: '%s' },
+  // command line and configuration
+  CONFIG_INVALID: { status: 500, text: 'the configuration has %s:\n%s' },
+  USAGE: { status: 400, text: '%s' },
+  UNREACHABLE: { status: 503, text: 'no brine server answers at %s: %s', hint: 'start one with: brine start' }
+} as const satisfies Record<string, ErrorKind>
+
+export type ErrorCode = keyof typeof ERRORS
+
+export class BrineError extends Error {
+  readonly code: ErrorCode
+  readonly status: number
+  readonly hint: string | undefined
+  /** Values for `%s`, in order; they never hold secrets. */
+  readonly values: readonly string[]
+  /** Seconds for `Retry-After`. */
+  readonly retryAfter: number | undefined
+
+  constructor(code: ErrorCode, values: readonly string[], options: { cause?: unknown; retryAfter?: number } = {}) {
+    const kind: ErrorKind = ERRORS[code]
+    super(fill(kind.text, values), options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'BrineError'
+    this.code = code
+    this.status = kind.status
+    this.hint = kind.hint === undefined ? undefined : fill(kind.hint, values)
+    this.values = values
+    this.retryAfter = options.retryAfter
+  }
+}
+
+/** An error from the table above, its `%s` filled with the values in order. */
+export function brineError(code: ErrorCode, ...values: (string | number)[]): BrineError {
+  return new BrineError(code, values.map(String))
+}
+
+export function isBrineError(error: unknown, code?: ErrorCode): error is BrineError {
+  return error instanceof BrineError && (code === undefined || error.code === code)
+}
+
+function fill(text: string, values: readonly string[]): string {
+  let next = 0
+  return text.replace(/%s/g, () => values[next++] ?? '')
+}

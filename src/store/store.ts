@@ -1,0 +1,360 @@
+/**
+ * What brine keeps, as six narrow promises. Engines live in their own folders (`sqlite/`, later `postgres/`) and pass the same contract
+ * tests (`test/contracts`). Nothing here assumes one process or one machine.
+ *
+ * Rules for every method that writes:
+ * - it resolves once a crash of the machine cannot lose what it wrote (committed and synced), and not before;
+ * - the events handed to it are appended in the same transaction as what they imply, so neither is ever seen without the other;
+ * - `BrineError` STORE_BUSY (503) when too much waits already, STORE_FULL (503) when the disk is full; then nothing was written.
+ */
+import type { NewEvent, Seq, StoredEvent } from '../events/event.js'
+import type { WireFormat } from '../events/wire.js'
+
+export interface Store {
+  readonly events: EventStore
+  readonly jobs: JobStore
+  readonly keys: KeyStore
+  readonly tokens: TokenStore
+  readonly reactions: ReactionStore
+  readonly rules: RuleStore
+  /** Where the data lies, for people: `data/brine.db`. */
+  readonly location: string
+  /** Figures for /metrics and /readyz. */
+  stats(): StoreStats
+  /** Waits for what was accepted, then closes. May be called twice. */
+  close(): Promise<void>
+}
+
+export interface StoreStats {
+  /** Operations accepted and not yet committed. */
+  readonly waiting: number
+  readonly commits: number
+  readonly committedEvents: number
+  /** Set while the engine refuses writes (disk full, writer gone). */
+  readonly failing: string | null
+}
+
+// ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Which tags a reader sees. Patterns are Salt's globs (`src/tags/glob.ts`). No `include` means every tag. */
+export interface TagFilter {
+  readonly include?: readonly string[]
+  readonly exclude?: readonly string[]
+  /** A second set that must match too: what the reader's permissions allow. */
+  readonly allowed?: readonly string[]
+}
+
+export interface EventQuery {
+  /** Excluded. 0 reads from the beginning (of what is kept). */
+  readonly after: Seq
+  /** Included. */
+  readonly upTo: Seq
+  readonly filter?: TagFilter
+  /** Stamp bounds in microseconds since 1970 UTC, both included. */
+  readonly fromUs?: number
+  readonly untilUs?: number
+  /** `forward` (the default): oldest first; `backward`: newest first. */
+  readonly direction?: 'forward' | 'backward'
+  /** Stop after so many matching events. */
+  readonly limit?: number
+}
+
+/** Some matching events in a row, encoded as they go to the client. */
+export interface EncodedPage {
+  /** `encodeEvent` of each event, one after the other. */
+  readonly bytes: Uint8Array
+  readonly count: number
+  /** Byte offset at which each event ends, `count` long; the last one is `bytes.length`. */
+  readonly ends: Uint32Array
+  /** Seq of each event, `count` long. */
+  readonly seqs: Float64Array
+  /** Everything up to here (in reading direction) was looked at: where the next page starts. */
+  readonly scannedTo: Seq
+}
+
+export interface Appended {
+  /** `duplicate`: the idempotency key had been used; `seqs` are those of the first time and nothing was written. */
+  readonly status: 'appended' | 'duplicate'
+  readonly seqs: readonly Seq[]
+}
+
+export interface EventStore {
+  /** Names this log: another value means another log. 8 hex digits. */
+  readonly epoch: string
+  /** Appends all, in this order and with no other writer's event between them, or none. */
+  append(events: readonly NewEvent[], options?: { idempotencyKey?: string }): Promise<Appended>
+  get(seq: Seq): Promise<StoredEvent | null>
+  /** Seq of the newest committed event, 0 when there is none. Never goes back, also when events are trimmed. */
+  head(): Promise<Seq>
+  /** Seq of the oldest event still kept; head + 1 when there is none. */
+  oldest(): Promise<Seq>
+  /** Newest event with a stamp before `us`: "since <time>" starts after it. 0 when there is none. */
+  seqBefore(us: number): Promise<Seq>
+  /** Matching events in the query's direction, in pages of bounded size. The consumer's pace is the reader's pace. */
+  read(query: EventQuery): AsyncIterable<readonly StoredEvent[]>
+  /** The same, encoded off the API's thread: for replay of long histories. */
+  readEncoded(query: EventQuery, format: WireFormat): AsyncIterable<EncodedPage>
+  /** Calls `deliver` with each committed batch, in order, none left out, from any node, before the writer's promise resolves. Returns its undo. */
+  watch(deliver: (events: readonly StoredEvent[]) => void): () => void
+  /** Drops up to `limit` of the oldest events that are older than `beforeUs` or in excess of `keep`. Returns how many were dropped. */
+  trim(what: { beforeUs?: number; keep?: number; limit: number }): Promise<number>
+  count(): Promise<number>
+}
+
+// ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type JobState = 'running' | 'complete' | 'expired'
+
+export interface NewJob {
+  readonly jid: string
+  readonly fun: string | readonly string[]
+  /** Positional arguments; keyword arguments are the last item, marked `__kwarg__: true`, as Salt has them. */
+  readonly arg: readonly unknown[]
+  readonly tgt: unknown
+  readonly tgtType: string
+  readonly user: string
+  /** Who is expected to return. */
+  readonly minions: readonly string[]
+  /** Ids named in a list that have no accepted key. */
+  readonly missing: readonly string[]
+  readonly metadata?: unknown
+  readonly ret?: string
+  /** When waiting for returns ends; microseconds since 1970 UTC. A return that comes later is still recorded. */
+  readonly deadlineUs: number
+  readonly publishedUs: number
+  readonly cause: { readonly seq: Seq; readonly depth: number } | null
+  /** The reaction that publishes this job: marked dispatched in the same transaction. */
+  readonly reactionId?: number
+}
+
+export interface JobRecord extends Omit<NewJob, 'reactionId'> {
+  readonly state: JobState
+  readonly returned: number
+}
+
+export interface NewReturn {
+  readonly jid: string
+  readonly minion: string
+  readonly fun: string | readonly string[]
+  readonly funArgs: readonly unknown[]
+  readonly return: unknown
+  readonly retcode: number
+  readonly success: boolean
+  readonly out?: string
+  readonly stampUs: number
+}
+export type ReturnRecord = NewReturn
+
+export interface JobQuery {
+  /** Jobs with a smaller jid: where the next page starts. */
+  readonly before?: string
+  readonly limit: number
+  /** Salt globs. */
+  readonly fun?: readonly string[]
+  readonly tgt?: readonly string[]
+  readonly fromUs?: number
+  readonly untilUs?: number
+  readonly state?: JobState
+}
+
+/** A job on its way to one minion. */
+export interface Delivery {
+  readonly jid: string
+  readonly minion: string
+  readonly fun: string | readonly string[]
+  readonly arg: readonly unknown[]
+  readonly tgt: unknown
+  readonly tgtType: string
+  readonly user: string
+  readonly ret: string
+  readonly metadata?: unknown
+  readonly deadlineUs: number
+}
+
+export interface JobStore {
+  /** Writes job, its deliveries (one per expected minion) and events. `exists`: this jid is taken; nothing was written. */
+  publish(job: NewJob, events: readonly NewEvent[]): Promise<'published' | 'exists'>
+  /**
+   * Records a minion's return once. `duplicate`: this minion's return for this jid is known, nothing was written. A jid without a job
+   * (scheduled, salt-call) gets a job record from the return. The last expected return makes the job complete.
+   */
+  recordReturn(ret: NewReturn, events: readonly NewEvent[]): Promise<'recorded' | 'duplicate'>
+  get(jid: string): Promise<JobRecord | null>
+  returns(jid: string): Promise<readonly ReturnRecord[]>
+  /** Newest first. */
+  list(query: JobQuery): Promise<readonly JobRecord[]>
+  /** Deliveries that the minion has not acknowledged and whose job has not passed its deadline, oldest first, `limit` at most. */
+  pending(minion: string, nowUs: number, limit: number): Promise<readonly Delivery[]>
+  /** The minion has these jobs on its disk: they are not sent again. */
+  acknowledge(minion: string, jids: readonly string[]): Promise<void>
+  /** Moves running jobs past their deadline to expired; returns their jids, `limit` at most. */
+  expire(nowUs: number, limit: number): Promise<readonly string[]>
+  /** Deletes up to `limit` jobs, with their returns, published before `beforeUs`. */
+  trim(beforeUs: number, limit: number): Promise<number>
+}
+
+// ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** `denied` stands beside an accepted, pending or rejected key of the same id: somebody came with another key. */
+export type KeyState = 'pending' | 'accepted' | 'rejected' | 'denied'
+
+export interface KeyRecord {
+  readonly id: string
+  readonly state: KeyState
+  /** PEM, SubjectPublicKeyInfo. */
+  readonly pub: string
+  readonly changedUs: number
+}
+
+export interface MinionFacts {
+  readonly id: string
+  readonly grains: Record<string, unknown>
+  readonly seenUs: number
+}
+
+export interface KeyStore {
+  all(): Promise<readonly KeyRecord[]>
+  /** Writes the key in its new state (an id has one denied key and one in another state at most) and appends the events. */
+  put(key: KeyRecord, events: readonly NewEvent[]): Promise<void>
+  /** Removes the id's keys in these states; when none is left its facts and deliveries go too. */
+  remove(id: string, states: readonly KeyState[], events: readonly NewEvent[]): Promise<void>
+  facts(): Promise<readonly MinionFacts[]>
+  putFacts(facts: MinionFacts, events: readonly NewEvent[]): Promise<void>
+}
+
+// ── tokens ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface TokenRecord {
+  /** The JWT's `jti`. The token itself is never stored. */
+  readonly jti: string
+  readonly user: string
+  readonly eauth: string
+  readonly issuedUs: number
+  readonly expiresUs: number
+  readonly revokedUs: number | null
+  /** What it is for, for people: `login`, `admin`, `cli`. */
+  readonly label: string
+}
+
+export interface TokenStore {
+  put(token: Omit<TokenRecord, 'revokedUs'>): Promise<void>
+  /** Durable at once. `unknown`: no such token. */
+  revoke(jti: string, nowUs: number): Promise<'revoked' | 'unknown'>
+  /** Tokens that have not expired, newest first; the revoked ones are among them. */
+  live(nowUs: number): Promise<readonly TokenRecord[]>
+  trim(nowUs: number): Promise<number>
+  /** A secret that the server made for itself (JWT key and the like) is not kept here but in a 0600 file beside the log. */
+}
+
+// ── reactions ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** One SLS file to be rendered for one event because of one rule. Unique by (event, rule, version, sls): planned exactly once. */
+export interface NewPlan {
+  readonly event: Seq
+  readonly rule: string
+  readonly version: number
+  readonly sls: string
+  /** Place among the event's plans: rule order, then order of files. */
+  readonly position: number
+}
+
+/** planned → rendered (its reactions exist) | failed (will be tried again at `retryUs`) | dead (a dead letter, until it is driven again). */
+export type PlanState = 'planned' | 'rendered' | 'failed' | 'dead'
+
+export interface PlanRecord extends NewPlan {
+  readonly id: number
+  readonly state: PlanState
+  readonly error: string | null
+  readonly attempts: number
+}
+
+/** One call that a rendered SLS asks for. */
+export interface NewReaction {
+  readonly section: string
+  /** `{client, fun, tgt, arg, kwarg, …}`: the call as it will be made. */
+  readonly call: unknown
+  /** Reserved now, so that a repeated dispatch is the same job. */
+  readonly jid: string
+}
+
+/** planned → dispatched (published; jid names the job) → succeeded | failed; planned → dead (was never published and will not be). */
+export type ReactionState = 'planned' | 'dispatched' | 'succeeded' | 'failed' | 'dead'
+
+export interface ReactionRecord extends NewReaction {
+  readonly id: number
+  readonly plan: number
+  readonly event: Seq
+  readonly rule: string
+  readonly sls: string
+  readonly state: ReactionState
+  readonly error: string | null
+  readonly attempts: number
+  readonly plannedUs: number
+  readonly changedUs: number
+}
+
+export interface ReactionQuery {
+  readonly rule?: string
+  readonly event?: Seq
+  readonly jid?: string
+  readonly state?: ReactionState
+  /** Reactions with a smaller id: where the next page starts (newest first). */
+  readonly before?: number
+  readonly limit: number
+}
+
+export interface ReactionStore {
+  /** Everything up to here has been matched and planned. */
+  cursor(): Promise<Seq>
+  /** Writes the plans that are not there yet and moves the cursor to `upTo` (never back), in one transaction. */
+  plan(plans: readonly NewPlan[], upTo: Seq): Promise<void>
+  /** Plans to work on (planned, or failed with `retryUs` reached), oldest event first. */
+  openPlans(nowUs: number, limit: number): Promise<readonly PlanRecord[]>
+  /** The plan is rendered: its reactions are written, once. A plan that is rendered already stays as it is. Returns its reactions. */
+  rendered(plan: number, reactions: readonly NewReaction[], nowUs: number): Promise<readonly ReactionRecord[]>
+  /** The plan could not be rendered. With `retryUs` it is tried again then, without it is dead. Events tell of it. */
+  renderFailed(plan: number, error: string, retryUs: number | null, nowUs: number, events: readonly NewEvent[]): Promise<void>
+  /** Reactions planned and not dispatched yet, and due (`retryUs` reached), oldest first. */
+  openReactions(nowUs: number, limit: number): Promise<readonly ReactionRecord[]>
+  /** Reactions of the given state, for recovery at start. */
+  inState(state: ReactionState, limit: number): Promise<readonly ReactionRecord[]>
+  /** Marks a planned reaction dispatched and appends the events (`salt/run/<jid>/new`). `taken`: it was not planned any more, nothing was written. */
+  dispatched(id: number, nowUs: number, events: readonly NewEvent[]): Promise<'dispatched' | 'taken'>
+  /** Ends a reaction, or with `retryUs` leaves it planned for another attempt then. */
+  settle(
+    id: number,
+    outcome: { state: 'succeeded' | 'failed' | 'dead' } | { state: 'planned'; retryUs: number },
+    error: string | null,
+    nowUs: number,
+    events: readonly NewEvent[]
+  ): Promise<void>
+  list(query: ReactionQuery): Promise<readonly ReactionRecord[]>
+  /** Plans of one event, with their errors: for the trace. */
+  plansOf(event: Seq): Promise<readonly PlanRecord[]>
+  trim(beforeUs: number, limit: number): Promise<number>
+}
+
+// ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface RuleRecord {
+  readonly id: string
+  /** Grows by one with each change. */
+  readonly version: number
+  readonly tag: string
+  readonly match: 'glob' | 'path'
+  readonly sls: readonly string[]
+  readonly enabled: boolean
+  readonly order: number
+  readonly comment: string
+  readonly changedBy: string
+  readonly changedUs: number
+}
+
+export interface RuleStore {
+  all(): Promise<readonly RuleRecord[]>
+  /** `conflict`: the stored version is not `expected` (0: must not exist yet); nothing was written. */
+  put(rule: RuleRecord, expected: number, events: readonly NewEvent[]): Promise<'stored' | 'conflict'>
+  remove(id: string, expected: number, events: readonly NewEvent[]): Promise<'removed' | 'conflict'>
+  /** Earlier versions, newest first. */
+  history(id: string): Promise<readonly RuleRecord[]>
+}
