@@ -1,0 +1,45 @@
+/**
+ * What a minion's functions need of the server. The connection implements it (over HTTP today, over another transport later); functions and
+ * states see nothing of the transport.
+ */
+
+/** A file of the server's file_roots. */
+export interface MasterFile {
+  /** SHA-256 of the content, 64 hex digits; the minion's cache knows a file by it. */
+  readonly hash: string
+  /** Bytes. */
+  readonly size: number
+  /** Read once, at once or never: an abandoned content must be destroyed by the implementation after a time. */
+  readonly content: AsyncIterable<Uint8Array>
+}
+
+export interface SendOptions {
+  /** Merged into the event's envelope beside `id` and `tag`: `{jid}` for the progress events of a state run. */
+  readonly preload?: Readonly<Record<string, unknown>>
+}
+
+/**
+ * Every method rejects with an `Error` whose message is fit for a job's return (no secrets, no stack) when the server refuses or stays away
+ * longer than the implementation waits.
+ */
+export interface MasterClient {
+  /**
+   * The file `path` (relative to the roots, `/` between its parts, no leading slash) of an environment. `known`: the hash of the copy that the
+   * minion has; `'unchanged'` when it is still the right one. `null`: there is no such file.
+   */
+  fetchFile(path: string, saltenv: string, known?: string): Promise<MasterFile | 'unchanged' | null>
+  /** Paths of all files of an environment, sorted; empty when the environment does not exist. */
+  listFiles(saltenv: string): Promise<string[]>
+  /** Names of the environments of file_roots. */
+  listEnvironments(): Promise<string[]>
+  /**
+   * Fires an event on the server's bus as this minion. Resolves as soon as the event can no longer be lost (on the minion's disk, or
+   * acknowledged). On the master it arrives in Salt's envelope: without preload `{id, cmd: '_minion_event', pretag: null, data, tag}`, with
+   * preload `{id, tag, data, cmd: '_minion_event', …preload}`.
+   */
+  sendEvent(tag: string, data: unknown, options?: SendOptions): Promise<void>
+  /** Fires an event on the minion's own bus; the server does not see it. */
+  fireLocal(tag: string, data: unknown): Promise<void>
+  /** The pillar that the server compiled for this minion. Absent as long as a server compiles none. */
+  pillar?(saltenv: string): Promise<Record<string, unknown>>
+}
