@@ -1,0 +1,322 @@
+import { type ExternalAuth, readExternalAuth } from '../auth/external-auth.js'
+import type { Setting } from './setting.js'
+import {
+  boolean,
+  choice,
+  choices,
+  custom,
+  integer,
+  lists,
+  mapping,
+  nodegroups,
+  number,
+  optionalPath,
+  optionalText,
+  path,
+  reactor,
+  roots,
+  text,
+  texts
+} from './types.js'
+
+/** salt-api's clients (golden/api section 8). */
+const CLIENTS = ['local', 'local_async', 'local_batch', 'local_subset', 'runner', 'runner_async', 'wheel', 'wheel_async'] as const
+
+/**
+ * Every setting, once. Where Salt has the setting it has Salt's name, so an existing `/etc/salt/master` loads. A setting's environment
+ * variable is `BRINE_` and its name in capitals (`environmentName`); its flag, where it has one, stands beside it.
+ * `examples/brine.yaml` is made from this table (`sample.ts`; a test compares them).
+ */
+const TABLE = {
+  'The HTTP server': {
+    host: text({
+      default: '127.0.0.1',
+      meaning: 'Address to listen on. In rest_cherrypy: host. Outside of loopback put a TLS proxy in front: tokens travel in headers.',
+      flag: '--host <address>'
+    }),
+    port: integer({
+      default: 8000,
+      max: 65535,
+      meaning: 'Port to listen on; 0 takes a free one (the first line of output names it). In rest_cherrypy: port.',
+      flag: '--port <port>'
+    }),
+    data_dir: path({
+      default: 'data',
+      meaning: 'Directory of everything that lasts: event log, keys, users, admin token. Created with mode 0700.',
+      flag: '--data <dir>'
+    }),
+    log_level: choice({
+      default: 'info',
+      choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+      aliases: { all: 'trace', garbage: 'trace', profile: 'debug', warning: 'warn', critical: 'fatal', quiet: 'silent' },
+      meaning: "Least level that is logged. Salt's names (warning, critical, quiet …) are understood.",
+      for: 'both',
+      flag: '--log-level <level>'
+    }),
+    max_request_body_size: integer({
+      default: 8 * 1024 * 1024,
+      min: 1024,
+      unit: 'bytes',
+      meaning: 'Largest request body, else 413. Bulk firing as NDJSON is streamed and not bound by it. In rest_cherrypy too.'
+    }),
+    cors_origin: texts({
+      default: [],
+      meaning: 'Origins whose pages may call the API from a browser (`https://gui.example`). None by default; "*" is refused with cookies.'
+    }),
+    trusted_proxies: texts({
+      default: [],
+      meaning: 'Addresses or networks of proxies whose X-Forwarded-For is believed when a client address is needed (login rate limit).'
+    })
+  },
+  'Event log': {
+    max_event_size: integer({
+      default: 1024 * 1024,
+      min: 1024,
+      max: 64 * 1024 * 1024,
+      unit: 'bytes',
+      meaning: "Largest data of one event as JSON, else 413. Salt's 1 MiB."
+    }),
+    event_retention_seconds: integer({
+      default: 7 * 86_400,
+      unit: 's',
+      meaning: 'Events older than this are dropped, oldest first. 0 keeps them whatever their age.'
+    }),
+    event_retention_count: integer({
+      default: 10_000_000,
+      unit: 'events',
+      meaning: 'So many events are kept at most, the newest ones. 0: no limit.'
+    }),
+    idempotency_keep_seconds: integer({
+      default: 7 * 86_400,
+      min: 60,
+      unit: 's',
+      meaning: 'For so long a repeated Idempotency-Key is answered with the first event instead of firing again.'
+    }),
+    max_waiting_writes: integer({
+      default: 10_000,
+      min: 1,
+      unit: 'writes',
+      meaning: 'Writes that may wait for the disk. More are refused with 503 and Retry-After, so that memory stays bounded.'
+    }),
+    hook_headers: texts({
+      default: [
+        'Accept',
+        'Content-Length',
+        'Content-Type',
+        'Host',
+        'Remote-Addr',
+        'User-Agent',
+        'X-Event-Key',
+        'X-GitHub-Delivery',
+        'X-GitHub-Event',
+        'X-GitHub-Hook-ID',
+        'X-Gitea-Delivery',
+        'X-Gitea-Event',
+        'X-Gitlab-Event',
+        'X-Gitlab-Event-UUID',
+        'X-Request-Id'
+      ],
+      meaning: 'Request headers that a hook event keeps. Credentials and signatures are never kept, listed here or not.'
+    })
+  },
+  Streams: {
+    sse_heartbeat_seconds: number({
+      default: 15,
+      min: 1,
+      max: 3600,
+      unit: 's',
+      meaning: 'An idle stream gets a comment line this often, so that proxies keep it open and dead peers are noticed.'
+    }),
+    max_subscribers: integer({
+      default: 10_000,
+      min: 1,
+      unit: 'streams',
+      meaning: 'Open event streams at a time; more are refused with 503.'
+    }),
+    subscriber_buffer_bytes: integer({
+      default: 1024 * 1024,
+      min: 16 * 1024,
+      unit: 'bytes',
+      meaning: 'A reader that lags behind by more than this is cut off; it resumes with its Last-Event-ID.'
+    })
+  },
+  'Who may do what': {
+    external_auth: custom<ExternalAuth>(
+      {
+        default: {},
+        meaning:
+          "Salt's permissions: backend (file, sharedsecret) → user, `*` or `group%` → list of function patterns, {target: [functions]}, " +
+          '{function: {args, kwargs}}, @runner, @wheel, @jobs, @events. A pattern matches the whole name; `test.*` is everything in test. ' +
+          "`@events` alone reads and fires all; {'@events': [{read: ['myco/*']}, {fire: ['myco/*']}]} is narrower. Nothing is permitted by default."
+      },
+      'mapping of backends to mappings of users to lists of permissions',
+      readExternalAuth
+    ),
+    sharedsecret: optionalText({
+      default: null,
+      secret: true,
+      meaning: 'Password that users of the sharedsecret backend share. null: the backend is off.'
+    }),
+    token_expire: integer({ default: 43_200, min: 1, unit: 's', meaning: 'How long a login lasts.' }),
+    token_expire_user_override: custom<boolean | Readonly<Record<string, readonly string[]>>>(
+      {
+        default: false,
+        meaning: 'Who may ask for another lifetime at login (`token_expire`): true for all, or backend → list of users, as in Salt.'
+      },
+      'boolean, or mapping of backends to lists of users',
+      value => (typeof value === 'boolean' ? { value } : lists({ default: {}, meaning: '' }).read(value))
+    ),
+    ticket_seconds: integer({
+      default: 60,
+      min: 1,
+      max: 3600,
+      unit: 's',
+      meaning: 'How long a ticket (POST /events/ticket) may be used to open a stream.'
+    }),
+    login_attempts_per_minute: integer({
+      default: 10,
+      min: 1,
+      unit: 'attempts per minute',
+      meaning: 'Failed logins that one address, and one user name, may make before 429 is answered.'
+    }),
+    netapi_enable_clients: choices({
+      default: CLIENTS,
+      choices: [...CLIENTS, 'ssh'],
+      meaning: 'Clients that POST / and POST /run accept. Permissions apply to each of them.'
+    })
+  },
+  Reactor: {
+    reactor: reactor({
+      default: [],
+      meaning: 'Which SLS files are rendered for which event tags, in order. Paths may have globs; salt:// is looked up in file_roots.'
+    }),
+    reactor_max_depth: integer({
+      default: 16,
+      min: 1,
+      max: 1000,
+      unit: 'reactions',
+      meaning: 'Reactions that may follow from one another before a chain is stopped: the guard against loops.'
+    }),
+    reactor_attempts: integer({
+      default: 5,
+      min: 1,
+      max: 100,
+      unit: 'attempts',
+      meaning: 'How often a reaction is tried while nothing was published yet, with growing pauses; then it is a dead letter.'
+    })
+  },
+  'Jobs and minions': {
+    timeout: number({
+      default: 5,
+      min: 0,
+      max: 86_400,
+      unit: 's',
+      meaning: 'How long a job waits for returns before absent minions are asked for.'
+    }),
+    gather_job_timeout: number({
+      default: 10,
+      min: 0,
+      max: 86_400,
+      unit: 's',
+      meaning: 'How long the question whether a minion still runs the job may take.'
+    }),
+    keep_jobs_seconds: integer({ default: 86_400, min: 60, unit: 's', meaning: 'How long jobs and their returns are kept.' }),
+    auto_accept: boolean({
+      default: false,
+      meaning: 'Accept every new minion key. For closed networks only: whoever can connect gets jobs.'
+    }),
+    presence_events: boolean({ default: false, meaning: 'Fire salt/presence/present every loop_interval, and salt/presence/change.' }),
+    loop_interval: integer({
+      default: 60,
+      min: 1,
+      unit: 's',
+      meaning: 'How often the server does its rounds: presence, expiry, retention.'
+    }),
+    enable_legacy_startup_events: boolean({ default: true, meaning: 'Fire minion_start beside salt/minion/<id>/start, as Salt does.' }),
+    nodegroups: nodegroups({ default: {}, meaning: 'Names for compound targets: `web: "G@role:web and not db*"`.' }),
+    file_roots: roots({
+      default: { base: ['/srv/salt'] },
+      meaning: 'Directories that minions get files and states from, by environment.',
+      for: 'both'
+    }),
+    pillar_roots: roots({ default: { base: ['/srv/pillar'] }, meaning: 'Directories of pillar data, by environment.' })
+  },
+  'The embedded minion': {
+    embedded_minion: boolean({
+      default: true,
+      meaning: 'Run a minion on this machine, as a process of its own, with its key accepted. Off: --no-minion.',
+      flag: '--no-minion'
+    }),
+    embedded_minion_id: text({ default: 'local', meaning: 'Its id.', flag: '--minion-id <id>' })
+  },
+  'A minion (brine minion)': {
+    id: optionalText({ default: null, for: 'minion', meaning: "The minion's id. null: the host name.", flag: '--id <id>' }),
+    master: text({
+      default: 'http://127.0.0.1:8000',
+      for: 'minion',
+      meaning: 'URL of the server. A bare host name means http://HOST:8000.',
+      flag: '--master <url>'
+    }),
+    minion_dir: optionalPath({
+      default: null,
+      for: 'minion',
+      meaning: 'Where the minion keeps its key, its spool and its cache. null: DATA/minion, DATA being data_dir.',
+      flag: '--dir <dir>'
+    }),
+    grains: mapping({ default: {}, for: 'minion', meaning: 'Grains of your own, laid over those that are found out.' }),
+    acceptance_wait_time: number({
+      default: 10,
+      min: 0.1,
+      unit: 's',
+      for: 'minion',
+      meaning: 'Pause between two questions whether the key is accepted.'
+    }),
+    recon_default: integer({
+      default: 1000,
+      min: 10,
+      unit: 'ms',
+      for: 'minion',
+      meaning: 'First pause before a lost connection is made again.'
+    }),
+    recon_max: integer({ default: 10_000, min: 10, unit: 'ms', for: 'minion', meaning: 'Longest such pause, jitter included.' }),
+    minion_spool_bytes: integer({
+      default: 256 * 1024 * 1024,
+      min: 1024 * 1024,
+      unit: 'bytes',
+      for: 'minion',
+      meaning: 'Disk that returns and events may take while the server is away. Beyond it the oldest events go first, returns last.'
+    }),
+    state_events: boolean({ default: false, for: 'minion', meaning: 'Fire salt/job/<jid>/prog/<id>/<n> for each state that ran.' })
+  }
+} as const
+
+type Flat<T> = { [K in keyof T]: T[K] } extends infer Groups ? UnionToIntersection<Groups[keyof Groups]> : never
+type UnionToIntersection<U> = (U extends unknown ? (member: U) => void : never) extends (member: infer I) => void ? I : never
+type Rows = Flat<typeof TABLE>
+
+export type SettingName = keyof Rows
+
+/** All settings with their values: what the rest of the program is given. Deeply unchanging. */
+export type Config = { readonly [K in SettingName]: Rows[K] extends Setting<infer T> ? T : never }
+
+/** The table, flat, in the order of the sample file; each row knows its group. */
+export const SETTINGS: ReadonlyMap<SettingName, Setting<unknown>> = new Map(
+  Object.entries(TABLE).flatMap(([group, rows]) =>
+    Object.entries(rows).map(([name, row]) => [name as SettingName, { ...(row as Setting<unknown>), group }] as const)
+  )
+)
+
+/** `keep_jobs_seconds` → `BRINE_KEEP_JOBS_SECONDS`. */
+export function environmentName(name: string): string {
+  return `BRINE_${name.toUpperCase()}`
+}
+
+export function isSettingName(name: string): name is SettingName {
+  return SETTINGS.has(name as SettingName)
+}
+
+/** The configuration without any file: defaults, with what `changes` says. For tests and programs that embed brine. */
+export function defaultConfig(changes: Partial<Config> = {}): Config {
+  const defaults = Object.fromEntries([...SETTINGS].map(([name, row]) => [name, row.default]))
+  return { ...(defaults as unknown as Config), ...changes }
+}
