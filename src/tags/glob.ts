@@ -9,7 +9,8 @@ import type { TagFilter } from '../store/store.js'
 export type TagTest = (tag: string) => boolean
 
 /** One character of a pattern: itself, any, or one of a set (code points, ranges included at both ends). */
-type Token = string | { readonly negated: boolean; readonly ranges: readonly (readonly [number, number])[] }
+type Token = string | { readonly negated: boolean; readonly ranges: Ranges }
+type Ranges = readonly (readonly [number, number])[]
 
 /** What stands between two stars. */
 interface Part {
@@ -132,14 +133,32 @@ function readSet(chars: readonly string[], from: number): { token: Token; next: 
   while (end < chars.length && chars[end] !== ']') end++
   if (end >= chars.length) return null
   const negated = chars[from] === '!'
-  return { token: { negated, ranges: readRanges(chars.slice(from + (negated ? 1 : 0), end)) }, next: end + 1 }
+  const set = readRanges(chars.slice(from + (negated ? 1 : 0), end))
+  return { token: negated ? { negated, ranges: set } : negatedByAccident(set), next: end + 1 }
+}
+
+const BANG = 0x21
+const HYPHEN = 0x2d
+
+/** Python drops reversed ranges as text; when a `!` comes to stand first by that (`[z-a!x]`), it negates. Kept, since equal means equal. */
+function negatedByAccident(ranges: Ranges): Token {
+  const [low, high] = ranges[0] ?? []
+  if (low !== BANG || high === undefined) return { negated: false, ranges }
+  const rest: Ranges =
+    high === BANG
+      ? []
+      : [
+          [HYPHEN, HYPHEN],
+          [high, high]
+        ] // of the range !-x, -x is left
+  return { negated: true, ranges: [...rest, ...ranges.slice(1)] }
 }
 
 /**
  * `-` is a range only between two characters, and not right after a range: `[a-c-e]` is a to c, `-`, `e`; reversed ranges are empty.
  * As fnmatch in Python 3.11 does it, which cuts the set at each `-` that makes a range.
  */
-function readRanges(chars: readonly string[]): [number, number][] {
+function readRanges(chars: readonly string[]): Ranges {
   const points = chars.map(char => char.codePointAt(0)!)
   const ranges: [number, number][] = []
   for (let i = 0; i < points.length; ) {
