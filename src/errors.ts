@@ -23,15 +23,33 @@ export const ERRORS = {
   RATE_LIMITED: { status: 429, text: 'too many attempts; wait %s seconds' },
   INTERNAL: { status: 500, text: 'an unexpected error occurred', hint: 'the server log has the details under this request id' },
   SHUTTING_DOWN: { status: 503, text: 'the server is shutting down' },
+  TOO_MANY: { status: 503, text: 'too many %s', hint: 'try again after Retry-After seconds' },
+  GATEWAY_TIMEOUT: {
+    status: 504,
+    text: 'The gateway server did not receive a timely response',
+    hint: 'the call goes on; its events tell the outcome'
+  },
   TIMEOUT: { status: 504, text: '%s did not answer within %s seconds' },
   // who may do what
   NO_TOKEN: { status: 401, text: 'No permission -- see authorization schemes', hint: 'POST /login, then send the token as X-Auth-Token' },
   LOGIN_FAILED: { status: 401, text: 'Could not authenticate using provided credentials' },
+  // Salt's words for the calls of a lowstate (golden/api section 7)
+  NO_CREDENTIALS: { status: 401, text: 'No authentication credentials given', hint: 'give token, or username, password and eauth' },
+  CHUNK_TOKEN: { status: 401, text: 'Invalid token' },
+  AUTHENTICATION: { status: 401, text: 'Authentication error occurred.' },
+  AUTHORIZATION: { status: 401, text: 'Authorization error occurred.', hint: 'the setting external_auth says who may do what' },
+  FUNCTION_REFUSED: {
+    status: 401,
+    text: 'Authentication failure of type "%s" occurred for user %s.',
+    hint: 'the setting external_auth says who may do what'
+  },
+  RAW_SHELL: { status: 401, text: 'Raw shell option not allowed.' },
   NOT_PERMITTED: { status: 403, text: "'%s' may not %s", hint: 'the setting external_auth says who may do what' },
   // events
   TAG_INVALID: { status: 400, text: 'tag %s: %s' },
   EVENT_TOO_LARGE: { status: 413, text: 'event data of %s bytes is larger than %s', hint: 'the limit is the setting max_event_size' },
   CURSOR_INVALID: { status: 400, text: "'%s' is no event id, time or 'earliest'" },
+  EVENTS_GONE: { status: 410, text: 'events up to %s were dropped by retention before they were read', hint: 'read on after that event' },
   // store
   STORE_BUSY: { status: 503, text: 'too many writes are waiting', hint: 'try again after Retry-After seconds' },
   STORE_FULL: { status: 503, text: 'the disk is full; nothing was written', hint: 'make room; the server goes on by itself' },
@@ -57,6 +75,7 @@ export const ERRORS = {
   CLIENT_UNKNOWN: { status: 400, text: "Invalid client specified: '%s'" },
   CLIENT_DISABLED: { status: 400, text: "Client disabled: '%s'. Add to 'netapi_enable_clients' master config option to enable." },
   LOWSTATE_NOT_LIST: { status: 400, text: 'Lowstates must be a list' },
+  FUNCTION_MISSING: { status: 400, text: '%s takes at least 1 argument (0 given)', hint: "name the function in 'fun'" },
   FUNCTION_UNKNOWN: { status: 400, text: "'%s' is not available" },
   JID_TAKEN: { status: 409, text: "job id '%s' is taken" },
   MINION_ID_INVALID: { status: 400, text: "minion id '%s' is not valid: %s" },
