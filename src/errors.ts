@@ -48,6 +48,7 @@ export const ERRORS = {
   // events
   TAG_INVALID: { status: 400, text: 'tag %s: %s' },
   EVENT_TOO_LARGE: { status: 413, text: 'event data of %s bytes is larger than %s', hint: 'the limit is the setting max_event_size' },
+  STREAMS_FULL: { status: 503, text: 'there are %s open streams already', hint: 'the limit is the setting max_subscribers' },
   CURSOR_INVALID: { status: 400, text: "'%s' is no event id, time or 'earliest'" },
   EVENTS_GONE: { status: 410, text: 'events up to %s were dropped by retention before they were read', hint: 'read on after that event' },
   // store
