@@ -144,14 +144,14 @@ function readCondition(condition: unknown, path: string, faults: Fault[]): Argum
     else checkPattern(text, at, faults)
     return text
   }
-  const kwargs = condition['kwargs'] ?? {}
+  const kwargs = condition.kwargs ?? {}
   if (!isMapping(kwargs)) {
     faults.push({ path: `${path}.kwargs`, text: `must be a mapping, not ${kindOf(kwargs)}`, value: kwargs })
     return []
   }
   return [
     {
-      args: asList(condition['args'] ?? []).map((value, i) => pattern(value, `${path}.args[${i}]`)),
+      args: asList(condition.args ?? []).map((value, i) => pattern(value, `${path}.args[${i}]`)),
       kwargs: Object.fromEntries(Object.entries(kwargs).map(([name, value]) => [name, pattern(value, `${path}.kwargs.${name}`)]))
     }
   ]
