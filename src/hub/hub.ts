@@ -221,9 +221,8 @@ export class Hub {
       this.#dropIfEmpty(group)
       return true
     }
-    let streams = group.streams.get(subscription.encoding)
-    if (streams === undefined) group.streams.set(subscription.encoding, (streams = new Set()))
-    streams.add(subscription)
+    const streams = group.streams.get(subscription.encoding) ?? new Set<Subscription>()
+    group.streams.set(subscription.encoding, streams.add(subscription))
     subscription.joined()
     return true
   }
@@ -323,8 +322,8 @@ export class Hub {
   }
 
   #heartbeat(encoding: Encoding): Uint8Array {
-    let bytes = this.#heartbeats.get(encoding)
-    if (bytes === undefined) this.#heartbeats.set(encoding, (bytes = encoding.text(HEARTBEAT)))
+    const bytes = this.#heartbeats.get(encoding) ?? encoding.text(HEARTBEAT)
+    this.#heartbeats.set(encoding, bytes)
     return bytes
   }
 
@@ -348,7 +347,10 @@ export class Hub {
 
 function writeTogether(events: readonly Delivered[], encoding: Encoding, streams: ReadonlySet<Subscription>): void {
   let bytes: Uint8Array | null = null
-  const together = () => (bytes ??= joinBytes(events, encoding))
+  const together = () => {
+    bytes ??= joinBytes(events, encoding)
+    return bytes
+  }
   for (const subscription of streams) subscription.push(events, together)
 }
 

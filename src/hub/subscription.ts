@@ -104,14 +104,14 @@ export class Subscription {
    */
   push(events: readonly Delivered[], together: () => Uint8Array): void {
     if (this.ended) return
-    if (this.#outlet.backlog > this.#hub.bufferBytes) return this.#cut()
-    if (this.#remaining > events.length) {
+    if (this.#outlet.backlog > this.#hub.bufferBytes) this.#cut()
+    else if (this.#remaining > events.length) {
       this.#remaining -= events.length
       this.#outlet.write(together())
-      return
+    } else {
+      for (const event of events.slice(0, this.#remaining)) this.#outlet.write(event.bytes(this.encoding))
+      this.end('count')
     }
-    for (const event of events.slice(0, this.#remaining)) this.#outlet.write(event.bytes(this.encoding))
-    this.end('count')
   }
 
   /** Called by the hub when this stream is among those it pushes to. */
