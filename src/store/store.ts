@@ -90,7 +90,10 @@ export interface EventStore {
   oldest(): Promise<Seq>
   /** Newest event with a stamp before `us`: "since <time>" starts after it. 0 when there is none. */
   seqBefore(us: number): Promise<Seq>
-  /** Matching events in the query's direction, in pages of bounded size. The consumer's pace is the reader's pace. */
+  /**
+   * Matching events in the query's direction, in pages of bounded size, none of them empty. The consumer's pace is the reader's pace.
+   * Throws EVENTS_GONE when retention overtakes a forward reader between two pages: it must not take the hole for silence.
+   */
   read(query: EventQuery): AsyncIterable<readonly StoredEvent[]>
   /** The same, encoded off the API's thread: for replay of long histories. */
   readEncoded(query: EventQuery, format: WireFormat): AsyncIterable<EncodedPage>
@@ -98,6 +101,8 @@ export interface EventStore {
   watch(deliver: (events: readonly StoredEvent[]) => void): () => void
   /** Drops up to `limit` of the oldest events that are older than `beforeUs` or in excess of `keep`. Returns how many were dropped. */
   trim(what: { beforeUs?: number; keep?: number; limit: number }): Promise<number>
+  /** Forgets up to `limit` idempotency keys that were used before `beforeUs`. Returns how many. */
+  trimIdempotencyKeys(beforeUs: number, limit: number): Promise<number>
   count(): Promise<number>
 }
 

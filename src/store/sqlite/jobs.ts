@@ -1,0 +1,366 @@
+import type { NewEvent } from '../../events/event.js'
+import { compileGlob } from '../../tags/glob.js'
+import type { Delivery, JobQuery, JobRecord, JobState, JobStore, NewJob, NewReturn, ReturnRecord } from '../store.js'
+import type { Database } from './database.js'
+import type { Appender } from './events.js'
+import { markDispatched } from './reactions.js'
+import type { Readers } from './readers.js'
+import type { Writer } from './writer.js'
+
+/** Rows that one step of trimming deletes before it stops early: a job for ten thousand minions has twenty thousand of them. */
+const TRIM_ROWS = 5_000
+
+/** Jobs that one question to the reader looks at, so that a search through a million of them takes turns with others. */
+const SEARCHED_AT_ONCE = 2_000
+
+// ── in the writer's thread ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A job's columns as they cross threads; fun, tgt, metadata, missing and arg are JSON. */
+interface JobColumns {
+  readonly jid: string
+  readonly fun: string
+  readonly tgt: string
+  readonly tgt_type: string
+  readonly user: string
+  readonly ret: string | null
+  readonly metadata: string | null
+  readonly deadline_us: number
+  readonly published_us: number
+  readonly cause_seq: number | null
+  readonly cause_depth: number | null
+  readonly missing: string
+  readonly arg: string
+}
+
+interface ReturnColumns {
+  readonly jid: string
+  readonly minion: string
+  readonly fun: string
+  readonly retcode: number
+  readonly success: number
+  readonly out: string | null
+  readonly stamp_us: number
+  readonly fun_args: string
+  readonly return: string
+}
+
+export function jobWrites(db: Database, log: Appender) {
+  const insertJob = db.prepare(
+    `INSERT INTO jobs (jid, state, fun, tgt, tgt_type, user, ret, metadata, deadline_us, published_us, cause_seq, cause_depth, returned,
+       outstanding, missing, arg)
+     VALUES (@jid, @state, @fun, @tgt, @tgt_type, @user, @ret, @metadata, @deadline_us, @published_us, @cause_seq, @cause_depth, 0,
+       @outstanding, @missing, @arg)
+     ON CONFLICT DO NOTHING`
+  )
+  const insertMinion = db.prepare("INSERT OR IGNORE INTO job_minions (jid, minion, state) VALUES (?, ?, 'pending')")
+  const dispatched = markDispatched(db)
+  const acknowledge = db.prepare("UPDATE job_minions SET state = 'acknowledged' WHERE jid = ? AND minion = ? AND state = 'pending'")
+  return {
+    'jobs.publish': ([job, minions, reactionId]: [job: JobColumns, minions: readonly string[], reactionId: number | null]) => {
+      const expected = new Set(minions)
+      // A job that nobody is expected to return is complete from the start.
+      const state: JobState = expected.size === 0 ? 'complete' : 'running'
+      if (insertJob.run({ ...job, state, outstanding: expected.size }).changes === 0) return 'exists'
+      if (reactionId !== null && !dispatched(reactionId, job.published_us)) {
+        deleteJob(job.jid)
+        return 'exists'
+      }
+      for (const minion of expected) insertMinion.run(job.jid, minion)
+      log.append()
+      return 'published'
+    },
+    'jobs.recordReturn': returnRecorder(db, log),
+    'jobs.acknowledge': ([minion, jids]: [minion: string, jids: readonly string[]]): void => {
+      for (const jid of jids) acknowledge.run(jid, minion)
+    },
+    'jobs.expire': expirer(db),
+    'jobs.trim': jobTrimmer(db)
+  }
+
+  function deleteJob(jid: string): void {
+    db.prepare('DELETE FROM jobs WHERE jid = ?').run(jid)
+  }
+}
+
+function returnRecorder(db: Database, log: Appender) {
+  const insertReturn = db.prepare(
+    `INSERT INTO job_returns (jid, minion, fun, retcode, success, out, stamp_us, fun_args, return)
+     VALUES (@jid, @minion, @fun, @retcode, @success, @out, @stamp_us, @fun_args, @return)
+     ON CONFLICT DO NOTHING`
+  )
+  // Salt shows a job that it knows only from its return with these words; see runners/jobs.py, _format_job_instance.
+  const insertJob = db.prepare(
+    `INSERT INTO jobs (jid, state, fun, tgt, tgt_type, user, deadline_us, published_us, returned, outstanding, missing, arg)
+     VALUES (@jid, 'complete', @fun, '"unknown-target"', 'list', 'root', @stamp_us, @stamp_us, 0, 0, '[]', @fun_args)
+     ON CONFLICT DO NOTHING`
+  )
+  const insertMinion = db.prepare("INSERT INTO job_minions (jid, minion, state) VALUES (?, ?, 'returned')")
+  const wasExpected = db.prepare("UPDATE job_minions SET state = 'returned' WHERE jid = ? AND minion = ? AND state <> 'returned'")
+  const count = db.prepare(
+    `UPDATE jobs SET returned = returned + 1, outstanding = outstanding - ?2,
+       state = CASE WHEN outstanding - ?2 <= 0 THEN 'complete' ELSE state END
+     WHERE jid = ?1`
+  )
+  return (row: ReturnColumns): 'recorded' | 'duplicate' => {
+    if (insertReturn.run(row).changes === 0) return 'duplicate'
+    if (insertJob.run(row).changes > 0) insertMinion.run(row.jid, row.minion)
+    const expected = wasExpected.run(row.jid, row.minion).changes
+    count.run(row.jid, expected)
+    log.append()
+    return 'recorded'
+  }
+}
+
+/** Running jobs past their deadline; what was not delivered until now is not delivered any more (`pending` looks at the deadline). */
+function expirer(db: Database) {
+  const overdue = db.prepare("SELECT jid FROM jobs WHERE state = 'running' AND deadline_us < ? ORDER BY deadline_us LIMIT ?").pluck()
+  const expire = db.prepare("UPDATE jobs SET state = 'expired' WHERE jid = ?")
+  const dropDeliveries = db.prepare("UPDATE job_minions SET state = 'acknowledged' WHERE jid = ? AND state = 'pending'")
+  return ([nowUs, limit]: [nowUs: number, limit: number]): string[] => {
+    const jids = overdue.all(nowUs, limit) as string[]
+    for (const jid of jids) {
+      expire.run(jid)
+      dropDeliveries.run(jid)
+    }
+    return jids
+  }
+}
+
+function jobTrimmer(db: Database) {
+  const old = db.prepare('SELECT jid FROM jobs WHERE published_us < ? ORDER BY published_us LIMIT ?').pluck()
+  const dropReturns = db.prepare('DELETE FROM job_returns WHERE jid = ?')
+  const dropMinions = db.prepare('DELETE FROM job_minions WHERE jid = ?')
+  const dropJob = db.prepare('DELETE FROM jobs WHERE jid = ?')
+  return ([beforeUs, limit]: [beforeUs: number, limit: number]): number => {
+    let jobs = 0
+    let rows = 0
+    for (const jid of old.all(beforeUs, limit)) {
+      rows += dropReturns.run(jid).changes + dropMinions.run(jid).changes + dropJob.run(jid).changes
+      jobs++
+      if (rows > TRIM_ROWS) break
+    }
+    return jobs
+  }
+}
+
+// ── in a reader's thread ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+type JobRow = JobColumns & { readonly state: JobState; readonly returned: number; readonly minions: string }
+
+/** Rows, and the jid before which the search goes on (null: it is at its end). */
+interface FoundJobs {
+  readonly rows: JobRow[]
+  readonly searchedTo: string | null
+}
+
+const JOB_COLUMNS = `jid, state, fun, tgt, tgt_type, user, ret, metadata, deadline_us, published_us, cause_seq, cause_depth, returned,
+  missing, arg, (SELECT json_group_array(minion) FROM job_minions WHERE job_minions.jid = jobs.jid) AS minions`
+
+export function jobReads(db: Database) {
+  const get = db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE jid = ?`)
+  const returns = db.prepare('SELECT * FROM job_returns WHERE jid = ? ORDER BY stamp_us, minion')
+  const pending = db.prepare(
+    `SELECT jid, fun, arg, tgt, tgt_type, user, ret, metadata, deadline_us
+     FROM job_minions JOIN jobs USING (jid)
+     WHERE minion = ? AND job_minions.state = 'pending' AND deadline_us > ? ORDER BY jid LIMIT ?`
+  )
+  return {
+    'jobs.get': (jid: string): JobRow | null => (get.get(jid) as JobRow | undefined) ?? null,
+    'jobs.returns': (jid: string): ReturnColumns[] => returns.all(jid) as ReturnColumns[],
+    'jobs.list': jobSearch(db),
+    'jobs.pending': ([minion, nowUs, limit]: [minion: string, nowUs: number, limit: number]): JobColumns[] =>
+      pending.all(minion, nowUs, limit) as JobColumns[]
+  }
+}
+
+function jobSearch(db: Database) {
+  const look = (state: string) =>
+    db
+      .prepare(`SELECT jid, fun, tgt, published_us, state FROM jobs WHERE jid < ? ${state} ORDER BY jid DESC LIMIT ${SEARCHED_AT_ONCE}`)
+      .raw()
+  const all = look('')
+  // With the state spelt out, the index of running jobs serves it: they are few among very many.
+  const running = look("AND state = 'running'")
+  const get = db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE jid = ?`)
+  return (query: JobQuery): FoundJobs => {
+    const wanted = jobFilter(query)
+    const rows: JobRow[] = []
+    let looked = 0
+    let jid = query.before ?? AFTER_EVERY_JID
+    for (const row of (query.state === 'running' ? running : all).all(jid) as SearchRow[]) {
+      jid = row[0]
+      looked++
+      if (wanted(row)) rows.push(get.get(jid) as JobRow)
+      if (rows.length >= query.limit) break
+    }
+    return { rows, searchedTo: looked < SEARCHED_AT_ONCE && rows.length < query.limit ? null : jid }
+  }
+}
+
+/** Sorts after every jid, whatever its characters. */
+const AFTER_EVERY_JID = '\u{10ffff}'
+
+type SearchRow = [jid: string, fun: string, tgt: string, publishedUs: number, state: JobState]
+
+function jobFilter({ fun, tgt, fromUs, untilUs, state }: JobQuery): (row: SearchRow) => boolean {
+  const fits = (globs: readonly string[] | undefined) => {
+    if (globs === undefined) return () => true
+    const predicates = globs.map(compileGlob)
+    return (json: string) => [JSON.parse(json) as unknown].flat().some(name => predicates.some(matches => matches(String(name))))
+  }
+  const funFits = fits(fun)
+  const tgtFits = fits(tgt)
+  return ([, jobFun, jobTgt, publishedUs, jobState]) =>
+    (state === undefined || jobState === state) &&
+    (fromUs === undefined || publishedUs >= fromUs) &&
+    (untilUs === undefined || publishedUs <= untilUs) &&
+    funFits(jobFun) &&
+    tgtFits(jobTgt)
+}
+
+// ── in the API's thread ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export class SqliteJobs implements JobStore {
+  readonly #writer: Writer
+  readonly #readers: Readers
+
+  constructor(writer: Writer, readers: Readers) {
+    this.#writer = writer
+    this.#readers = readers
+  }
+
+  async publish(job: NewJob, events: readonly NewEvent[]): Promise<'published' | 'exists'> {
+    const columns = jobColumns(job)
+    const bytes = columns.arg.length + columns.tgt.length + job.minions.length * 48
+    return (await this.#writer.run('jobs.publish', [columns, job.minions, job.reactionId ?? null], events, bytes)).result
+  }
+
+  async recordReturn(ret: NewReturn, events: readonly NewEvent[]): Promise<'recorded' | 'duplicate'> {
+    const columns = returnColumns(ret)
+    return (await this.#writer.run('jobs.recordReturn', columns, events, columns.return.length + columns.fun_args.length)).result
+  }
+
+  async get(jid: string): Promise<JobRecord | null> {
+    const row = await this.#readers.ask('jobs.get', jid)
+    return row === null ? null : jobOf(row)
+  }
+
+  async returns(jid: string): Promise<readonly ReturnRecord[]> {
+    return (await this.#readers.ask('jobs.returns', jid)).map(returnOf)
+  }
+
+  async list(query: JobQuery): Promise<readonly JobRecord[]> {
+    const jobs: JobRecord[] = []
+    let before = query.before
+    while (jobs.length < query.limit) {
+      const rest = { ...query, limit: query.limit - jobs.length, ...(before === undefined ? {} : { before }) }
+      const { rows, searchedTo } = await this.#readers.scan('jobs.list', rest)
+      for (const row of rows) jobs.push(jobOf(row))
+      if (searchedTo === null) break
+      before = searchedTo
+    }
+    return jobs
+  }
+
+  async pending(minion: string, nowUs: number, limit: number): Promise<readonly Delivery[]> {
+    return (await this.#readers.ask('jobs.pending', [minion, nowUs, limit])).map(row => deliveryOf(minion, row))
+  }
+
+  async acknowledge(minion: string, jids: readonly string[]): Promise<void> {
+    if (jids.length > 0) await this.#writer.run('jobs.acknowledge', [minion, jids])
+  }
+
+  async expire(nowUs: number, limit: number): Promise<readonly string[]> {
+    return (await this.#writer.run('jobs.expire', [nowUs, limit])).result
+  }
+
+  async trim(beforeUs: number, limit: number): Promise<number> {
+    return (await this.#writer.run('jobs.trim', [beforeUs, limit])).result
+  }
+}
+
+function jobColumns(job: NewJob): JobColumns {
+  return {
+    jid: job.jid,
+    fun: JSON.stringify(job.fun),
+    tgt: toJson(job.tgt),
+    tgt_type: job.tgtType,
+    user: job.user,
+    ret: job.ret ?? null,
+    metadata: job.metadata === undefined ? null : toJson(job.metadata),
+    deadline_us: job.deadlineUs,
+    published_us: job.publishedUs,
+    cause_seq: job.cause?.seq ?? null,
+    cause_depth: job.cause?.depth ?? null,
+    missing: JSON.stringify(job.missing),
+    arg: JSON.stringify(job.arg)
+  }
+}
+
+function jobOf(row: JobRow): JobRecord {
+  return {
+    jid: row.jid,
+    state: row.state,
+    fun: JSON.parse(row.fun) as string | string[],
+    arg: JSON.parse(row.arg) as unknown[],
+    tgt: JSON.parse(row.tgt) as unknown,
+    tgtType: row.tgt_type,
+    user: row.user,
+    minions: JSON.parse(row.minions) as string[],
+    missing: JSON.parse(row.missing) as string[],
+    ...(row.metadata === null ? {} : { metadata: JSON.parse(row.metadata) as unknown }),
+    ...(row.ret === null ? {} : { ret: row.ret }),
+    deadlineUs: row.deadline_us,
+    publishedUs: row.published_us,
+    cause: row.cause_seq === null ? null : { seq: row.cause_seq, depth: row.cause_depth ?? 0 },
+    returned: row.returned
+  }
+}
+
+function deliveryOf(minion: string, row: JobColumns): Delivery {
+  return {
+    jid: row.jid,
+    minion,
+    fun: JSON.parse(row.fun) as string | string[],
+    arg: JSON.parse(row.arg) as unknown[],
+    tgt: JSON.parse(row.tgt) as unknown,
+    tgtType: row.tgt_type,
+    user: row.user,
+    ret: row.ret ?? '',
+    ...(row.metadata === null ? {} : { metadata: JSON.parse(row.metadata) as unknown }),
+    deadlineUs: row.deadline_us
+  }
+}
+
+function returnColumns(ret: NewReturn): ReturnColumns {
+  return {
+    jid: ret.jid,
+    minion: ret.minion,
+    fun: JSON.stringify(ret.fun),
+    retcode: ret.retcode,
+    success: ret.success ? 1 : 0,
+    out: ret.out ?? null,
+    stamp_us: ret.stampUs,
+    fun_args: JSON.stringify(ret.funArgs),
+    return: toJson(ret.return)
+  }
+}
+
+function returnOf(row: ReturnColumns): ReturnRecord {
+  return {
+    jid: row.jid,
+    minion: row.minion,
+    fun: JSON.parse(row.fun) as string | string[],
+    funArgs: JSON.parse(row.fun_args) as unknown[],
+    return: JSON.parse(row.return) as unknown,
+    retcode: row.retcode,
+    success: row.success === 1,
+    ...(row.out === null ? {} : { out: row.out }),
+    stampUs: row.stamp_us
+  }
+}
+
+/** A value that JSON does not know (undefined) is null. */
+function toJson(value: unknown): string {
+  return JSON.stringify(value) ?? 'null'
+}

@@ -1,0 +1,44 @@
+/** A reading thread: one connection, one question after the other. */
+import { parentPort, type TransferListItem, workerData } from 'node:worker_threads'
+import type { Failure } from './batch.js'
+import { type Database, openForReading } from './database.js'
+import { failureOf } from './failures.js'
+import { type OperationTable, reads } from './operations.js'
+import type { Answer, Question, ReaderData } from './readers.js'
+
+const port = parentPort!
+const { file } = workerData as ReaderData
+
+function main(): void {
+  let db: Database
+  try {
+    db = openForReading(file)
+  } catch (error) {
+    port.postMessage(failureOf(error, file) satisfies Failure)
+    return
+  }
+  const table: OperationTable = reads(db)
+  port.on('message', (question: Question) => answer(table, question))
+  port.postMessage('ready')
+}
+
+function answer(table: OperationTable, [number, name, args]: Question): void {
+  try {
+    const operation = table[name]
+    if (operation === undefined) throw new Error(`unknown question ${name}`)
+    const value = operation(args as never)
+    port.postMessage([number, null, value] satisfies Answer, transferable(value))
+  } catch (error) {
+    port.postMessage([number, failureOf(error, file), null] satisfies Answer)
+  }
+}
+
+/** Encoded pages change hands instead of being copied. */
+function transferable(value: unknown): TransferListItem[] {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.values(value)
+    .filter(part => ArrayBuffer.isView(part))
+    .map(part => part.buffer as ArrayBuffer)
+}
+
+main()

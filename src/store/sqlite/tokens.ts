@@ -1,0 +1,65 @@
+import type { TokenRecord, TokenStore } from '../store.js'
+import type { Database } from './database.js'
+import type { Readers } from './readers.js'
+import type { Writer } from './writer.js'
+
+/** Expired tokens that one call of `trim` drops at most. */
+const TRIM_STEP = 1_000
+
+type TokenRow = [jti: string, user: string, eauth: string, label: string, issuedUs: number, expiresUs: number, revokedUs: number | null]
+
+export function tokenWrites(db: Database) {
+  const put = db.prepare(
+    'INSERT OR REPLACE INTO tokens (jti, user, eauth, label, issued_us, expires_us, revoked_us) VALUES (?, ?, ?, ?, ?, ?, ?)'
+  )
+  const revoke = db.prepare('UPDATE tokens SET revoked_us = ifnull(revoked_us, ?) WHERE jti = ?')
+  const trim = db.prepare('DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE expires_us <= ? ORDER BY expires_us LIMIT ?)')
+  return {
+    'tokens.put': (row: TokenRow): void => {
+      put.run(...row)
+    },
+    'tokens.revoke': ([jti, nowUs]: [jti: string, nowUs: number]) => (revoke.run(nowUs, jti).changes > 0 ? 'revoked' : 'unknown'),
+    'tokens.trim': (nowUs: number): number => trim.run(nowUs, TRIM_STEP).changes
+  }
+}
+
+export function tokenReads(db: Database) {
+  const live = db
+    .prepare(
+      `SELECT jti, user, eauth, label, issued_us, expires_us, revoked_us FROM tokens
+       WHERE expires_us > ? ORDER BY issued_us DESC, jti`
+    )
+    .raw()
+  return {
+    'tokens.live': (nowUs: number): TokenRow[] => live.all(nowUs) as TokenRow[]
+  }
+}
+
+export class SqliteTokens implements TokenStore {
+  readonly #writer: Writer
+  readonly #readers: Readers
+
+  constructor(writer: Writer, readers: Readers) {
+    this.#writer = writer
+    this.#readers = readers
+  }
+
+  async put({ jti, user, eauth, label, issuedUs, expiresUs }: Omit<TokenRecord, 'revokedUs'>): Promise<void> {
+    await this.#writer.run('tokens.put', [jti, user, eauth, label, issuedUs, expiresUs, null])
+  }
+
+  async revoke(jti: string, nowUs: number): Promise<'revoked' | 'unknown'> {
+    return (await this.#writer.run('tokens.revoke', [jti, nowUs])).result
+  }
+
+  async live(nowUs: number): Promise<readonly TokenRecord[]> {
+    const rows = await this.#readers.ask('tokens.live', nowUs)
+    return rows.map(([jti, user, eauth, label, issuedUs, expiresUs, revokedUs]) => {
+      return { jti, user, eauth, label, issuedUs, expiresUs, revokedUs }
+    })
+  }
+
+  async trim(nowUs: number): Promise<number> {
+    return (await this.#writer.run('tokens.trim', nowUs)).result
+  }
+}
