@@ -31,7 +31,13 @@ export interface From {
   readonly address?: string
   /** Aborted when the client has gone: nobody waits for returns then. What runs goes on. */
   readonly signal?: AbortSignal
-  /** How the caller proved who it is; Salt names it when it refuses. */
+}
+
+/** A chunk and who sends it. */
+export interface Sent {
+  readonly chunk: unknown
+  readonly caller: Caller
+  /** How the caller proved who it is; Salt names it when it refuses a runner or wheel call. */
   readonly credential?: 'token' | 'eauth'
 }
 
@@ -79,7 +85,7 @@ export class Commands {
    * @throws the errors of `readChunk`; AUTHORIZATION, FUNCTION_REFUSED; FUNCTION_UNKNOWN; GATEWAY_TIMEOUT
    */
   async run(chunk: unknown, caller: Caller, from: From = {}): Promise<unknown> {
-    const admitted = this.#admit(chunk, caller, '', from)
+    const admitted = this.#admit({ chunk, caller }, '')
     const entries = await this.#perform(admitted, from)
     return admitted.call.client === 'local_batch' ? entries : entries[0]
   }
@@ -93,9 +99,9 @@ export class Commands {
   }
 
   /** The same with a caller for each chunk (POST /run). */
-  async runEach(chunks: readonly { readonly chunk: unknown; readonly caller: Caller }[], from: From = {}): Promise<unknown[]> {
+  async runEach(chunks: readonly Sent[], from: From = {}): Promise<unknown[]> {
     const path = (at: number) => (chunks.length === 1 ? '' : `[${at}].`)
-    const admitted = chunks.map(({ chunk, caller }, at) => this.#admit(chunk, caller, path(at), from))
+    const admitted = chunks.map((sent, at) => this.#admit(sent, path(at)))
     const entries: unknown[] = []
     for (const each of admitted) entries.push(...(await this.#perform(each, from)))
     return entries
@@ -119,7 +125,7 @@ export class Commands {
   dispatch(chunk: Readonly<Record<string, unknown>>, caller: Caller, reaction: ReactionCall): Promise<Published> {
     const call = readChunk({ ...chunk, client: 'local', jid: reaction.jid }, '', ['local'])
     if (call.kind !== 'local') throw brineError('CLIENT_UNKNOWN', call.client)
-    this.#authorise(call, caller, {})
+    authorise(call, caller)
     return this.#o.jobs.publish({ ...publishRequest(call, caller), cause: reaction.cause, reactionId: reaction.reactionId })
   }
 
@@ -136,23 +142,11 @@ export class Commands {
     await Promise.allSettled(this.#running)
   }
 
-  #admit(chunk: unknown, caller: Caller, path: string, from: From): Admitted {
+  #admit({ chunk, caller, credential }: Sent, path: string): Admitted {
     const call = readChunk(chunk, path, this.#o.config.netapi_enable_clients)
-    this.#authorise(call, caller, from)
+    authorise(call, caller, credential)
     if (call.kind === 'runner' && !RUNNERS.has(call.fun)) throw brineError('FUNCTION_UNKNOWN', call.fun.slice(0, 100))
     return { call, caller }
-  }
-
-  #authorise(call: Call, caller: Caller, from: From): void {
-    if (call.kind !== 'local') {
-      const { kind, fun, args, kwargs } = call
-      if (!caller.may({ kind, fun, args, kwargs })) throw brineError('FUNCTION_REFUSED', from.credential ?? 'token', caller.user)
-      return
-    }
-    const functions = partsOf(call)
-    if (call.client === 'local_subset') functions.push({ fun: 'sys.list_functions', args: [], kwargs: {} })
-    const { tgt, tgtType } = call
-    if (!functions.every(each => caller.may({ kind: 'local', ...each, tgt, tgtType }))) throw brineError('AUTHORIZATION')
   }
 
   /** The entries that a chunk adds to `return`. */
@@ -289,6 +283,19 @@ export class Commands {
 
 function functionOf(kind: FunctionKind, fun: string): ServerFunction | undefined {
   return (kind === 'runner' ? RUNNERS : WHEEL).get(fun)
+}
+
+/** Asks whether the caller may make this call, every part of it. @throws AUTHORIZATION, FUNCTION_REFUSED */
+function authorise(call: Call, caller: Caller, credential: 'token' | 'eauth' = 'token'): void {
+  if (call.kind !== 'local') {
+    const { kind, fun, args, kwargs } = call
+    if (!caller.may({ kind, fun, args, kwargs })) throw brineError('FUNCTION_REFUSED', credential, caller.user)
+    return
+  }
+  const { tgt, tgtType, client } = call
+  const asked = client === 'local_subset' ? [{ fun: 'sys.list_functions', args: [], kwargs: {} }] : []
+  const permitted = [...asked, ...partsOf(call)].every(each => caller.may({ kind: 'local', ...each, tgt, tgtType }))
+  if (!permitted) throw brineError('AUTHORIZATION')
 }
 
 /** Each function of a call with its own arguments: what must be permitted. */
