@@ -97,15 +97,15 @@ function returnRecorder(db: Database, log: Appender) {
   const insertMinion = db.prepare("INSERT INTO job_minions (jid, minion, state) VALUES (?, ?, 'returned')")
   const wasExpected = db.prepare("UPDATE job_minions SET state = 'returned' WHERE jid = ? AND minion = ? AND state <> 'returned'")
   const count = db.prepare(
-    `UPDATE jobs SET returned = returned + 1, outstanding = outstanding - ?2,
-       state = CASE WHEN outstanding - ?2 <= 0 THEN 'complete' ELSE state END
-     WHERE jid = ?1`
+    `UPDATE jobs SET returned = returned + 1, outstanding = outstanding - @expected,
+       state = CASE WHEN outstanding - @expected <= 0 THEN 'complete' ELSE state END
+     WHERE jid = @jid`
   )
   return (row: ReturnColumns): 'recorded' | 'duplicate' => {
     if (insertReturn.run(row).changes === 0) return 'duplicate'
     if (insertJob.run(row).changes > 0) insertMinion.run(row.jid, row.minion)
     const expected = wasExpected.run(row.jid, row.minion).changes
-    count.run(row.jid, expected)
+    count.run({ jid: row.jid, expected })
     log.append()
     return 'recorded'
   }

@@ -131,15 +131,15 @@ function settler(db: Database, log: Appender) {
 function reactionTrimmer(db: Database) {
   const old = db
     .prepare(
-      `SELECT id FROM plans WHERE due_us IS NULL AND changed_us < ?1 AND NOT EXISTS
-         (SELECT 1 FROM reactions WHERE plan = plans.id AND (state IN ('planned', 'dispatched') OR changed_us >= ?1))
-       ORDER BY changed_us LIMIT ?2`
+      `SELECT id FROM plans WHERE due_us IS NULL AND changed_us < @beforeUs AND NOT EXISTS
+         (SELECT 1 FROM reactions WHERE plan = plans.id AND (state IN ('planned', 'dispatched') OR changed_us >= @beforeUs))
+       ORDER BY changed_us LIMIT @limit`
     )
     .pluck()
   const dropReactions = db.prepare('DELETE FROM reactions WHERE plan = ?')
   const dropPlan = db.prepare('DELETE FROM plans WHERE id = ?')
   return ([beforeUs, limit]: [beforeUs: number, limit: number]): number => {
-    const plans = old.all(beforeUs, limit)
+    const plans = old.all({ beforeUs, limit })
     for (const plan of plans) {
       dropReactions.run(plan)
       dropPlan.run(plan)

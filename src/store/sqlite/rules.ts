@@ -12,15 +12,15 @@ export function ruleWrites(db: Database, log: Appender) {
   const version = db.prepare('SELECT version FROM rules WHERE id = ?').pluck()
   const keepOld = db.prepare('INSERT INTO rule_history (id, body) SELECT id, body FROM rules WHERE id = ?')
   const dropOldest = db.prepare(
-    `DELETE FROM rule_history WHERE id = ?1 AND change <=
-     (SELECT change FROM rule_history WHERE id = ?1 ORDER BY change DESC LIMIT 1 OFFSET ${VERSIONS_KEPT})`
+    `DELETE FROM rule_history WHERE id = @id AND change <=
+     (SELECT change FROM rule_history WHERE id = @id ORDER BY change DESC LIMIT 1 OFFSET ${VERSIONS_KEPT})`
   )
   const put = db.prepare('INSERT OR REPLACE INTO rules (id, version, body) VALUES (?, ?, ?)')
   const remove = db.prepare('DELETE FROM rules WHERE id = ?')
   const isExpected = (id: string, expected: number): boolean => ((version.get(id) as number | undefined) ?? 0) === expected
   const archive = (id: string): void => {
     keepOld.run(id)
-    dropOldest.run(id)
+    dropOldest.run({ id })
   }
   return {
     'rules.put': ([id, expected, newVersion, body]: [id: string, expected: number, newVersion: number, body: string]) => {

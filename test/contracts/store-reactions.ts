@@ -1,0 +1,240 @@
+import type { Test } from 'tap'
+import type { NewPlan, NewReaction, ReactionRecord, ReactionStore, Store } from '../../src/store/store.js'
+import { newEvent } from '../helpers/store.js'
+import type { OpenStore } from './store.js'
+
+const NOW = 1_800_000_000_000_000
+
+const plan = (event: number, more: Partial<NewPlan> = {}): NewPlan => ({ event, rule: 'r', version: 1, sls: 'a.sls', position: 0, ...more })
+
+const call = (section: string, jid = `jid-${section}`): NewReaction => ({
+  section,
+  call: { client: 'local', fun: 'test.ping', tgt: '*' },
+  jid
+})
+
+/** A plan for `event` with these reactions, rendered. */
+async function rendered(reactions: ReactionStore, event: number, calls: NewReaction[], more: Partial<NewPlan> = {}) {
+  await reactions.plan([plan(event, more)], event)
+  const open = await reactions.openPlans(NOW, 100)
+  const { id } = open.find(found => found.event === event)!
+  return await reactions.rendered(id, calls, NOW)
+}
+
+const ids = (records: readonly { id: number }[]) => records.map(({ id }) => id)
+
+export function reactionContract(t: Test, open: OpenStore): void {
+  planning(t, open)
+  rendering(t, open)
+  dispatching(t, open)
+  settling(t, open)
+  looking(t, open)
+  trimming(t, open)
+}
+
+function planning(t: Test, open: OpenStore): void {
+  t.test('a plan is made once per event, rule, version and SLS; the cursor moves with it and never back', async t => {
+    const { store, reopen } = await open(t)
+    t.equal(await store.reactions.cursor(), 0)
+    await store.reactions.plan([plan(5), plan(5, { sls: 'b.sls', position: 1 })], 7)
+    await store.reactions.plan([plan(5), plan(5, { version: 2, position: 2 }), plan(5, { rule: 'q', position: 3 })], 6)
+    const { reactions } = await reopen()
+    t.equal(await reactions.cursor(), 7)
+    const plans = await reactions.openPlans(NOW, 10)
+    t.strictSame(
+      plans.map(({ id: _, ...rest }) => rest),
+      [
+        { ...plan(5), state: 'planned', error: null, attempts: 0 },
+        { ...plan(5, { sls: 'b.sls', position: 1 }), state: 'planned', error: null, attempts: 0 },
+        { ...plan(5, { version: 2, position: 2 }), state: 'planned', error: null, attempts: 0 },
+        { ...plan(5, { rule: 'q', position: 3 }), state: 'planned', error: null, attempts: 0 }
+      ]
+    )
+    await reactions.plan([], 20)
+    t.equal(await reactions.cursor(), 20)
+  })
+
+  t.test('open plans come oldest event first, in the order of their positions, `limit` at most', async t => {
+    const { reactions } = (await open(t)).store
+    await reactions.plan([plan(9), plan(3, { position: 1, sls: 'b.sls' }), plan(3)], 9)
+    const order = async (limit: number) => (await reactions.openPlans(NOW, limit)).map(({ event, position }) => [event, position])
+    t.strictSame(await order(10), [
+      [3, 0],
+      [3, 1],
+      [9, 0]
+    ])
+    t.strictSame(await order(1), [[3, 0]])
+  })
+}
+
+function rendering(t: Test, open: OpenStore): void {
+  t.test('a rendered plan has its reactions, in their order, and rendering it again changes nothing', async t => {
+    const { reactions } = (await open(t)).store
+    const first = await rendered(reactions, 1, [call('one'), call('two')])
+    t.match(first, [
+      {
+        ...call('one'),
+        plan: first[0]!.plan,
+        event: 1,
+        rule: 'r',
+        sls: 'a.sls',
+        state: 'planned',
+        error: null,
+        attempts: 0,
+        plannedUs: NOW
+      },
+      { ...call('two'), state: 'planned', changedUs: NOW }
+    ])
+    t.strictSame(await reactions.rendered(first[0]!.plan, [call('other')], NOW + 1), first)
+    t.strictSame(await reactions.openPlans(NOW, 10), [])
+    t.match(await reactions.plansOf(1), [{ state: 'rendered', error: null }])
+    await t.rejects(reactions.rendered(999, [], NOW), { code: 'NOT_FOUND' })
+  })
+
+  t.test('a plan without reactions is over', async t => {
+    const { reactions } = (await open(t)).store
+    t.strictSame(await rendered(reactions, 1, []), [])
+    t.strictSame(await reactions.openPlans(NOW, 10), [])
+  })
+
+  t.test('a plan that failed comes back when its time has come; a dead one does not; both tell why', async t => {
+    const { reactions, events } = (await open(t)).store
+    await reactions.plan([plan(1), plan(2)], 2)
+    const [first, second] = ids(await reactions.openPlans(NOW, 10))
+    await reactions.renderFailed(first!, 'line 3: no', NOW + 500, NOW, [newEvent('salt/reactor/error')])
+    await reactions.renderFailed(second!, 'line 4: never', null, NOW, [newEvent('salt/reactor/error')])
+    t.strictSame(await reactions.openPlans(NOW + 499, 10), [])
+    t.match(await reactions.openPlans(NOW + 500, 10), [{ id: first, state: 'failed', error: 'line 3: no', attempts: 1 }])
+    t.match(await reactions.plansOf(2), [{ state: 'dead', error: 'line 4: never', attempts: 1 }])
+    t.equal(await events.head(), 2)
+    t.equal((await reactions.rendered(first!, [call('one')], NOW)).length, 1)
+    t.match(await reactions.plansOf(1), [{ state: 'rendered', error: null }])
+  })
+
+  t.test('a failure that is told after the plan was rendered writes nothing', async t => {
+    const { reactions, events } = (await open(t)).store
+    const [reaction] = await rendered(reactions, 1, [call('one')])
+    await reactions.renderFailed(reaction!.plan, 'late', null, NOW, [newEvent('x')])
+    t.match(await reactions.plansOf(1), [{ state: 'rendered', error: null }])
+    t.equal(await events.head(), 0)
+  })
+}
+
+function dispatching(t: Test, open: OpenStore): void {
+  t.test('a planned reaction is dispatched once, with its event', async t => {
+    const { reactions, events } = (await open(t)).store
+    const [reaction] = await rendered(reactions, 1, [call('one')])
+    t.strictSame(await reactions.openReactions(NOW, 10), [reaction])
+    const answers = await Promise.all([1, 2, 3].map(() => reactions.dispatched(reaction!.id, NOW + 1, [newEvent('salt/run/new')])))
+    t.strictSame(answers, ['dispatched', 'taken', 'taken'])
+    t.strictSame(await reactions.openReactions(NOW, 10), [])
+    t.match(await reactions.inState('dispatched', 10), [{ id: reaction!.id, changedUs: NOW + 1, attempts: 1 }])
+    t.equal(await events.head(), 1)
+    t.equal(await reactions.dispatched(999, NOW, []), 'taken')
+  })
+
+  t.test('open reactions come oldest first, `limit` at most, and outlive the process', async t => {
+    const { store, reopen } = await open(t)
+    const all = await rendered(
+      store.reactions,
+      1,
+      ['a', 'b', 'c'].map(section => call(section))
+    )
+    const { reactions } = await reopen()
+    t.strictSame(ids(await reactions.openReactions(NOW, 2)), ids(all).slice(0, 2))
+    t.strictSame(await reactions.inState('planned', 10), all)
+  })
+}
+
+function settling(t: Test, open: OpenStore): void {
+  const one = async (store: Store): Promise<ReactionRecord> => (await rendered(store.reactions, 1, [call('one')]))[0]!
+  const look = async (store: Store) => (await store.reactions.list({ limit: 1 }))[0]!
+
+  t.test('a reaction that is to be tried again waits for its time', async t => {
+    const { store } = await open(t)
+    const { id } = await one(store)
+    await store.reactions.settle(id, { state: 'planned', retryUs: NOW + 500 }, 'busy', NOW, [])
+    t.match(await look(store), { state: 'planned', error: 'busy', attempts: 1 })
+    t.strictSame(await store.reactions.openReactions(NOW + 499, 10), [])
+    t.strictSame(ids(await store.reactions.openReactions(NOW + 500, 10)), [id])
+    t.equal(await store.reactions.dispatched(id, NOW, []), 'dispatched')
+    t.match(await look(store), { state: 'dispatched', error: null, attempts: 2 })
+  })
+
+  t.test('what was dispatched is never planned again', async t => {
+    const { store } = await open(t)
+    const { id } = await one(store)
+    await store.reactions.dispatched(id, NOW, [])
+    await store.reactions.settle(id, { state: 'planned', retryUs: NOW }, 'again', NOW, [newEvent('x')])
+    t.match(await look(store), { state: 'dispatched', error: null })
+    t.equal(await store.events.head(), 0)
+  })
+
+  for (const state of ['succeeded', 'failed', 'dead'] as const) {
+    t.test(`a reaction that ${state === 'dead' ? 'is' : 'has'} ${state} stays so, and its end is told once`, async t => {
+      const { store } = await open(t)
+      const { id } = await one(store)
+      if (state !== 'dead') await store.reactions.dispatched(id, NOW, [])
+      await store.reactions.settle(id, { state }, state === 'succeeded' ? null : 'why', NOW + 7, [newEvent('end')])
+      await store.reactions.settle(id, { state: 'failed' }, 'later', NOW + 8, [newEvent('end')])
+      await store.reactions.settle(id, { state: 'planned', retryUs: NOW }, null, NOW + 9, [newEvent('end')])
+      t.match(await look(store), { state, error: state === 'succeeded' ? null : 'why', changedUs: NOW + 7, attempts: 1 })
+      t.equal(await store.reactions.dispatched(id, NOW, []), 'taken')
+      t.strictSame(await store.reactions.openReactions(NOW, 10), [])
+      t.equal(await store.events.head(), 1)
+    })
+  }
+}
+
+function looking(t: Test, open: OpenStore): void {
+  t.test('reactions are listed newest first, by rule, event, jid, state and page', async t => {
+    const { reactions } = (await open(t)).store
+    const [a, b] = ids(await rendered(reactions, 1, [call('a'), call('b')]))
+    const [c] = ids(await rendered(reactions, 2, [call('c')], { rule: 'q' }))
+    await reactions.dispatched(b!, NOW, [])
+    const list = async (query: object) => ids(await reactions.list({ limit: 10, ...query }))
+    t.strictSame(await list({}), [c, b, a])
+    t.strictSame(await list({ limit: 2 }), [c, b])
+    t.strictSame(await list({ before: b }), [a])
+    t.strictSame(await list({ rule: 'r' }), [b, a])
+    t.strictSame(await list({ event: 2 }), [c])
+    t.strictSame(await list({ jid: 'jid-a' }), [a])
+    t.strictSame(await list({ state: 'planned' }), [c, a])
+    t.strictSame(await list({ state: 'planned', rule: 'r' }), [a])
+    t.strictSame(await list({ rule: 'none' }), [])
+  })
+}
+
+function trimming(t: Test, open: OpenStore): void {
+  t.test('what is over and old goes, plan and reactions together; what is open stays', async t => {
+    const { reactions } = (await open(t)).store
+    const [done] = await rendered(reactions, 1, [call('a')])
+    await rendered(reactions, 2, [call('b')])
+    const [later] = await rendered(reactions, 3, [call('c')])
+    await reactions.plan([plan(4)], 4)
+    await rendered(reactions, 5, [])
+    await reactions.settle(done!.id, { state: 'succeeded' }, null, NOW + 1, [])
+    await reactions.settle(later!.id, { state: 'succeeded' }, null, NOW + 100, [])
+    t.equal(await reactions.trim(NOW, 10), 0)
+    t.equal(await reactions.trim(NOW + 100, 10), 2)
+    t.strictSame(
+      (await reactions.list({ limit: 10 })).map(({ event }) => event),
+      [3, 2]
+    )
+    t.strictSame(await reactions.plansOf(1), [])
+    t.equal((await reactions.openPlans(NOW, 10)).length, 1)
+    t.equal(await reactions.trim(NOW + 101, 1), 1)
+    t.equal(await reactions.trim(NOW + 101, 1), 0)
+  })
+
+  t.test('ids are not given again after everything was trimmed', async t => {
+    const { store, reopen } = await open(t)
+    const [old] = await rendered(store.reactions, 1, [call('a')])
+    await store.reactions.settle(old!.id, { state: 'succeeded' }, null, NOW, [])
+    t.equal(await store.reactions.trim(NOW + 1, 10), 1)
+    const { reactions } = await reopen()
+    const [young] = await rendered(reactions, 2, [call('b')])
+    t.ok(young!.id > old!.id)
+    t.ok(young!.plan > old!.plan)
+  })
+}
