@@ -16,13 +16,16 @@ import { type Fault, fault, isMapping, kindOf, type Read } from '../config/setti
  */
 export type ExternalAuth = Readonly<Record<string, Readonly<Record<string, readonly Permission[]>>>>
 
-export type Permission =
-  /** A function pattern (all minions), `@runner`, `@wheel`, `@jobs`, `@events` or `@<module>`. */
+export type Permission = {
+  /** As it stands in the configuration: /login shows it. */
+  readonly entry: unknown
+} /** A function pattern (all minions), `@runner`, `@wheel`, `@jobs`, `@events` or `@<module>`. */ & (
   | { readonly kind: 'all'; readonly name: string }
   /** `{target: functions}` (compound target) or `{'@runner': functions}`. */
   | { readonly kind: 'functions'; readonly name: string; readonly functions: readonly FunctionRule[] }
   /** `{'@events': …}`: tag globs. */
   | { readonly kind: 'events'; readonly read: readonly string[]; readonly fire: readonly string[] }
+)
 
 export interface FunctionRule {
   readonly pattern: string
@@ -38,7 +41,8 @@ export interface ArgumentCondition {
 
 /** Salt's login backends. Those without a file under `backends/` load with a warning: their users cannot log in. */
 const SALT_BACKENDS = ['auto', 'django', 'file', 'keystone', 'ldap', 'mysql', 'pam', 'pki', 'rest', 'sharedsecret', 'yubico']
-export const BACKENDS = ['file', 'sharedsecret'] as const
+/** Names that permissions may stand under. `token`: users without a password, for whom `brine token create` makes tokens. */
+export const BACKENDS = ['file', 'sharedsecret', 'token'] as const
 
 export function readExternalAuth(value: unknown): Read<ExternalAuth> {
   if (value === null) return { value: {} }
@@ -47,9 +51,10 @@ export function readExternalAuth(value: unknown): Read<ExternalAuth> {
   const warnings: string[] = []
   const auth: Record<string, Record<string, Permission[]>> = {}
   for (const [backend, users] of Object.entries(value)) {
-    if (!SALT_BACKENDS.includes(backend)) {
+    const isOurs = (BACKENDS as readonly string[]).includes(backend)
+    if (!isOurs && !SALT_BACKENDS.includes(backend)) {
       faults.push({ path: backend, text: `is no login backend; there are ${BACKENDS.join(', ')}`, value: backend })
-    } else if (!(BACKENDS as readonly string[]).includes(backend)) {
+    } else if (!isOurs) {
       warnings.push(`external_auth: the backend '${backend}' does not exist here; its users cannot log in`)
     } else {
       auth[backend] = readUsers(users, backend, faults)
@@ -75,7 +80,7 @@ function readUsers(users: unknown, path: string, faults: Fault[]): Record<string
 function readPermission(entry: unknown, path: string, faults: Fault[]): Permission[] {
   if (typeof entry === 'string') {
     if (!entry.startsWith('@')) checkPattern(entry, path, faults)
-    return [{ kind: 'all', name: entry }]
+    return [{ entry, kind: 'all', name: entry }]
   }
   const keys = isMapping(entry) ? Object.keys(entry) : []
   const name = keys[0]
@@ -85,11 +90,11 @@ function readPermission(entry: unknown, path: string, faults: Fault[]): Permissi
   }
   const inner = (entry as Record<string, unknown>)[name]
   const at = `${path}.${name}`
-  if (name === '@events') return [readEvents(inner, at, faults)]
-  return [{ kind: 'functions', name, functions: asList(inner).flatMap((rule, i) => readRule(rule, `${at}[${i}]`, faults)) }]
+  if (name === '@events') return [{ entry, kind: 'events', ...readEvents(inner, at, faults) }]
+  return [{ entry, kind: 'functions', name, functions: asList(inner).flatMap((rule, i) => readRule(rule, `${at}[${i}]`, faults)) }]
 }
 
-function readEvents(value: unknown, path: string, faults: Fault[]): Permission {
+function readEvents(value: unknown, path: string, faults: Fault[]): { read: string[]; fire: string[] } {
   const read: string[] = []
   const fire: string[] = []
   const globs = (list: unknown, at: string) =>
@@ -111,7 +116,7 @@ function readEvents(value: unknown, path: string, faults: Fault[]): Permission {
       fire.push(...both)
     }
   }
-  return { kind: 'events', read, fire }
+  return { read, fire }
 }
 
 /** `test.ping`, or `{test.echo: {args, kwargs}}`, or `{test.echo: [{args}, {args}]}`. */

@@ -247,7 +247,7 @@ const TABLE = {
       meaning: 'Run a minion on this machine, as a process of its own, with its key accepted. Off: --no-minion.',
       flag: '--no-minion'
     }),
-    embedded_minion_id: text({ default: 'local', meaning: 'Its id.', flag: '--minion-id <id>' })
+    embedded_minion_id: text({ default: 'local', meaning: 'The id of that minion.', flag: '--minion-id <id>' })
   },
   'A minion (brine minion)': {
     id: optionalText({ default: null, for: 'minion', meaning: "The minion's id. null: the host name.", flag: '--id <id>' }),
