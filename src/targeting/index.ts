@@ -1,0 +1,2 @@
+export { type Facts, type Matched, matchTarget } from './match.js'
+export { parseTarget, type Target, type TargetOptions } from './parse.js'
