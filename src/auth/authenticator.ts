@@ -134,10 +134,7 @@ export class Authenticator {
    * @throws LOGIN_FAILED, the same for every reason and after the same time; RATE_LIMITED with the seconds to wait
    */
   async login(request: LoginRequest): Promise<Login> {
-    const keys = [
-      `address ${addressKey(request.address)}`,
-      `name ${request.eauth.slice(0, 32)} ${request.username.slice(0, MAX_NAME).toLowerCase()}`
-    ]
+    const keys = this.#attemptKeys(request)
     const refused = this.#attempts.take(keys)
     if (refused !== null) throw rateLimited(refused.waitSeconds)
     const known = await this.#checkPassword(request)
