@@ -6,8 +6,9 @@ import type { Keys } from '../keys/keys.js'
 import type { MinionLink } from '../link/link.js'
 import { packArguments } from '../shared/arguments.js'
 import type { Clock } from '../shared/clock.js'
-import type { Delivery, JobStore, NewJob, ReturnRecord } from '../store/store.js'
-import { matchTarget, parseTarget } from '../targeting/index.js'
+import type { Delivery, JobRecord, JobStore, NewJob, ReturnRecord } from '../store/store.js'
+import { matchTarget, parseTarget, type Target } from '../targeting/index.js'
+import { expandNodegroup, type Nodegroups } from '../targeting/nodegroups.js'
 import type { JidSource } from './jid.js'
 import { publishEvents, type TaggedData } from './job.js'
 import { checkReturn, jidOfReturnTag, returnEvent, returnOfEvent, TRIMMED, unaskedReturnEvent } from './return.js'
@@ -68,7 +69,7 @@ export interface JobsOptions {
     readonly timeout: number
     readonly gather_job_timeout: number
     readonly keep_jobs_seconds: number
-    readonly nodegroups: Readonly<Record<string, unknown>>
+    readonly nodegroups: Nodegroups
   }
   readonly log: { error(fields: object, text: string): void }
 }
@@ -135,7 +136,7 @@ export class Jobs {
       nodegroups: this.#o.config.nodegroups,
       ...(request.delimiter === undefined ? {} : { delimiter: request.delimiter })
     })
-    const { minions, missing } = matchTarget(target, this.#facts())
+    const { minions, missing } = this.#meant(target)
     if (minions.length === 0) return { status: 'no-match', missing }
     const job = this.#newJob(request, minions, missing)
     const source: Source = request.reactionId === undefined ? `user:${request.user}` : 'reactor'
@@ -240,8 +241,7 @@ export class Jobs {
       jid: request.jid ?? this.#o.jids.next(),
       fun: request.fun,
       arg: packArguments(request.arg, request.kwarg),
-      tgt: request.tgt,
-      tgtType: request.tgtType,
+      ...this.#shownTarget(request),
       user: request.user,
       minions,
       missing,
@@ -254,6 +254,12 @@ export class Jobs {
     }
   }
 
+  /** A nodegroup is shown as the compound target that it stands for, as in Salt. */
+  #shownTarget({ tgt, tgtType }: PublishRequest): { tgt: unknown; tgtType: string } {
+    if (tgtType !== 'nodegroup') return { tgt, tgtType }
+    return { tgt: expandNodegroup(String(tgt), this.#o.config.nodegroups).join(' '), tgtType: 'compound' }
+  }
+
   /** A reaction that is dispatched again finds its own job. Anybody else chose the id of somebody's job. */
   async #existing(wanted: NewJob): Promise<Published> {
     this.#origins.delete(wanted.jid)
@@ -261,6 +267,19 @@ export class Jobs {
     const same = job !== null && job.user === wanted.user && JSON.stringify(job.fun) === JSON.stringify(wanted.fun)
     if (!same) throw brineError('JID_TAKEN', wanted.jid)
     return { status: 'exists', jid: job.jid, minions: job.minions, missing: job.missing }
+  }
+
+  /**
+   * Who is meant now. Minions whose grains are not known are left out where the target asks for them: in Salt they are kept and decide
+   * themselves, but here a job runs wherever it is sent. A list keeps its order, as in Salt.
+   */
+  #meant(target: Target): { minions: readonly string[]; missing: readonly string[] } {
+    const { minions, missing, uncertain } = matchTarget(target, this.#facts())
+    const out = new Set(uncertain)
+    const certain = out.size === 0 ? minions : minions.filter(id => !out.has(id))
+    if (target.kind !== 'list') return { minions: certain, missing }
+    const meant = new Set(certain)
+    return { minions: [...new Set(target.ids)].filter(id => meant.has(id)), missing }
   }
 
   *#facts(): Iterable<{ id: string; grains: Record<string, unknown>; cached: boolean }> {
@@ -276,7 +295,7 @@ export class Jobs {
     const known = this.#origins.get(jid)
     if (known) return known
     const job = await this.#o.store.jobs.get(jid)
-    if (job === null || job.tgt === null) return null
+    if (job === null || isUnasked(job)) return null
     const origin = originOf(job)
     this.#remember(jid, origin)
     return origin
@@ -381,6 +400,14 @@ export class Jobs {
     }
     if (this.#timer !== null) this.#schedule()
   }
+}
+
+/**
+ * True for the record that the store made of a return which no job asked for; it has Salt's words in place of a target. Other minions may have
+ * returned under the same id: two schedules can run in the same microsecond.
+ */
+function isUnasked(job: JobRecord): boolean {
+  return job.tgt === 'unknown-target' && job.tgtType === 'list'
 }
 
 function originOf(job: Pick<NewJob, 'user' | 'metadata' | 'cause' | 'minions'>): Origin {

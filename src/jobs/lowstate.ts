@@ -91,7 +91,7 @@ export class Commands {
   }
 
   /** Runs a request's body, a list of chunks or a single one, and gives Salt's `return` list. */
-  runAll(body: unknown, caller: Caller, from: From = {}): Promise<unknown[]> {
+  async runAll(body: unknown, caller: Caller, from: From = {}): Promise<unknown[]> {
     return this.runEach(
       readLowstate(body).map(chunk => ({ chunk, caller })),
       from
@@ -122,7 +122,7 @@ export class Commands {
    * Publishes a reaction's local call under its reserved job id, once however often it is dispatched.
    * @throws the errors of `readChunk`; AUTHORIZATION; TARGET_SYNTAX, TARGET_TYPE
    */
-  dispatch(chunk: Readonly<Record<string, unknown>>, caller: Caller, reaction: ReactionCall): Promise<Published> {
+  async dispatch(chunk: Readonly<Record<string, unknown>>, caller: Caller, reaction: ReactionCall): Promise<Published> {
     const call = readChunk({ ...chunk, client: 'local', jid: reaction.jid }, '', ['local'])
     if (call.kind !== 'local') throw brineError('CLIENT_UNKNOWN', call.client)
     authorise(call, caller)

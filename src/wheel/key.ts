@@ -1,98 +1,77 @@
 import { generateKeyPair } from 'node:crypto'
 import { promisify } from 'node:util'
-import { fingerprint } from '../keys/fingerprint.js'
+import { DIRECTORIES, type Directory } from '../keys/keys.js'
 import { ArgumentError, type CallContext, param, type ServerFunction, serverFunction } from '../runners/function.js'
-import type { KeyRecord, KeyState } from '../store/store.js'
+import type { KeyState } from '../store/store.js'
 import { compileGlob } from '../tags/glob.js'
 
-/** Salt's names for the states, in its order. */
-const DIRECTORIES = { accepted: 'minions', pending: 'minions_pre', rejected: 'minions_rejected', denied: 'minions_denied' } as const
-type Directory = (typeof DIRECTORIES)[KeyState]
-type ByDirectory<T> = Partial<Record<Directory, T>>
-const ALL = Object.values(DIRECTORIES)
+const STATES = Object.entries(DIRECTORIES) as [KeyState, Directory][]
 
-/** Words of `key.list` for a state; the first letters are enough where Salt takes them. */
-const STATE_WORDS: Readonly<Record<string, readonly Directory[]>> = {
-  acc: ['minions'],
-  accepted: ['minions'],
-  pre: ['minions_pre'],
-  un: ['minions_pre'],
-  unacc: ['minions_pre'],
-  unaccepted: ['minions_pre'],
-  rej: ['minions_rejected'],
-  rejected: ['minions_rejected'],
-  den: ['minions_denied'],
-  denied: ['minions_denied'],
-  all: ALL
+/** Words of `key.list` for a state, as in Salt. */
+const STATE_WORDS: Readonly<Record<string, KeyState>> = {
+  acc: 'accepted',
+  accepted: 'accepted',
+  pre: 'pending',
+  un: 'pending',
+  unacc: 'pending',
+  unaccepted: 'pending',
+  rej: 'rejected',
+  rejected: 'rejected',
+  den: 'denied',
+  denied: 'denied'
 }
 
-/** Bits of an RSA key: Salt's default, and what still can be made in seconds. */
+/** Bits of an RSA key: Salt's default, what is still safe, and what still can be made in seconds. */
 const KEY_BITS = { fallback: 2048, min: 2048, max: 8192 }
 
-const isDirectory = (name: string): name is Directory => (ALL as readonly string[]).includes(name)
+type ByDirectory = Partial<Record<Directory, string[]>>
 
-/** `{minions: [...], …}` of the states that have any of the keys, ids sorted. */
-function byDirectory(keys: readonly KeyRecord[]): ByDirectory<string[]> {
-  return collect(keys, list => list.map(key => key.id))
+/** `{minions: [...], …}` of the states that have keys whose ids match. */
+function matching({ keys }: CallContext, matches: (id: string) => boolean): ByDirectory {
+  const list = keys.list()
+  const found = STATES.map(([, directory]) => [directory, list[directory].filter(matches)] as const)
+  return Object.fromEntries(found.filter(([, ids]) => ids.length > 0))
 }
 
-function collect<T>(keys: readonly KeyRecord[], make: (keys: readonly KeyRecord[]) => T): ByDirectory<T> {
-  const sorted = [...keys].sort((a, b) => (a.id < b.id ? -1 : 1))
-  const found = Object.entries(DIRECTORIES).map(([state, directory]) => [directory, sorted.filter(key => key.state === state)] as const)
-  return Object.fromEntries(found.filter(([, list]) => list.length > 0).map(([directory, list]) => [directory, make(list)]))
-}
-
-function fullList(keys: readonly KeyRecord[]): Record<string, string[]> {
-  const found = byDirectory(keys)
-  return { ...Object.fromEntries(ALL.map(directory => [directory, found[directory] ?? []])), local: [] }
-}
-
-/** Which keys a call means: ids, globs (one, a list, or separated by commas), or `{state: [ids]}`. */
-type Match = (key: KeyRecord) => boolean
-
-function matchNames(patterns: readonly string[]): Match {
+function byName(patterns: readonly string[]): (id: string) => boolean {
   const tests = patterns.map(compileGlob)
-  return key => tests.some(matches => matches(key.id))
+  return id => tests.some(test => test(id))
 }
 
-function matchDict(match: unknown): { readonly before: Match; readonly after: Match } {
+/** `{minions_pre: [ids], …}` as pairs of state and ids; names that are no states are left out, as in Salt. */
+function readDict(match: unknown): [KeyState, string[]][] {
   if (typeof match !== 'object' || match === null || Array.isArray(match))
     throw new ArgumentError('value', 'expected a mapping of states to ids')
-  const wanted = new Map<Directory, ReadonlySet<string>>()
-  for (const [directory, ids] of Object.entries(match)) {
-    if (!isDirectory(directory)) continue
+  return Object.entries(match).flatMap(([directory, ids]) => {
+    const state = STATES.find(each => each[1] === directory)?.[0]
+    if (state === undefined) return []
     if (!Array.isArray(ids)) throw new ArgumentError('value', `'${directory}': expected a list of ids`)
-    wanted.set(directory, new Set(ids.map(String)))
+    return [[state, ids.map(String)] as [KeyState, string[]]]
+  })
+}
+
+type Act = 'accept' | 'reject' | 'delete'
+
+/** Moves the keys that match and are in one of these states; tells the matching keys by the state they are in now. */
+async function move(context: CallContext, act: Act, patterns: readonly string[], from: readonly KeyState[]): Promise<ByDirectory> {
+  await context.keys[act](patterns, from)
+  return matching(context, byName(patterns))
+}
+
+/** The same for a mapping of states to ids. */
+async function moveDict(context: CallContext, act: Act, match: unknown, from: readonly KeyState[]): Promise<ByDirectory> {
+  const wanted = readDict(match)
+  const list = context.keys.list()
+  for (const [state, ids] of wanted) {
+    // ids that are there, and so are names and no globs
+    const known = ids.filter(id => list[DIRECTORIES[state]].includes(id))
+    if (from.includes(state) && known.length > 0) await context.keys[act](known, [state])
   }
-  const ids = new Set([...wanted.values()].flatMap(set => [...set]))
-  return { before: key => wanted.get(DIRECTORIES[key.state])?.has(key.id) ?? false, after: key => ids.has(key.id) }
+  const all = new Set(wanted.flatMap(([, ids]) => ids))
+  return matching(context, id => all.has(id))
 }
 
-const allKeys = ({ store }: CallContext) => store.keys.all()
-
-/** Moves the matching keys that are in one of these states, then tells the matching keys by the state they are in now. */
-async function move(
-  context: CallContext,
-  act: 'accept' | 'reject',
-  match: { before: Match; after: Match },
-  from: readonly KeyState[]
-): Promise<ByDirectory<string[]>> {
-  const ids = (await allKeys(context)).filter(key => from.includes(key.state) && match.before(key)).map(key => key.id)
-  await context.keys[act]([...new Set(ids)])
-  return byDirectory((await allKeys(context)).filter(match.after))
-}
-
-async function remove(context: CallContext, match: Match): Promise<ByDirectory<string[]>> {
-  const ids = (await allKeys(context)).filter(match).map(key => key.id)
-  await context.keys.delete([...new Set(ids)])
-  return byDirectory((await allKeys(context)).filter(match))
-}
-
-const names = (patterns: readonly string[]) => {
-  const match = matchNames(patterns)
-  return { before: match, after: match }
-}
-
+const ANY_STATE = STATES.map(([state]) => state)
 const acceptFrom = (rejected: boolean, denied: boolean): KeyState[] => [
   'pending',
   ...(rejected ? ['rejected' as const] : []),
@@ -112,39 +91,40 @@ const looking: readonly ServerFunction[] = [
     name: 'key.list',
     doc: 'List the keys of a state: accepted (acc), unaccepted (un, pre), rejected (rej), denied (den), all.',
     params: { match: param.text() },
-    async run(context, { match }) {
-      const directories = STATE_WORDS[match.toLowerCase()] ?? []
-      const full = fullList(await allKeys(context))
-      return directories === ALL ? full : Object.fromEntries(directories.map(directory => [directory, full[directory]]))
+    run({ keys }, { match }) {
+      if (match === 'all') return { ...keys.list(), local: [] }
+      const state = Object.hasOwn(STATE_WORDS, match) ? STATE_WORDS[match]! : null
+      return state === null ? {} : { [DIRECTORIES[state]]: keys.list()[DIRECTORIES[state]] }
     }
   }),
   serverFunction({
     name: 'key.list_all',
     doc: 'List all keys: {minions, minions_pre, minions_rejected, minions_denied, local}.',
-    run: async context => fullList(await allKeys(context))
+    run: ({ keys }) => ({ ...keys.list(), local: [] })
   }),
   serverFunction({
     name: 'key.name_match',
     doc: 'List the keys whose ids match, by state.',
     params: { match: param.texts() },
-    run: async (context, { match }) => byDirectory((await allKeys(context)).filter(matchNames(match)))
+    run: (context, { match }) => matching(context, byName(match))
   }),
   serverFunction({
     name: 'key.finger',
-    doc: 'Show the fingerprints of the matching keys, by state. hash_type: sha256 (default), or md5 and others that Node knows.',
-    params: { match: param.texts(), hash_type: param.textOr(null) },
-    async run(context, { match, hash_type }) {
-      const found = (await allKeys(context)).filter(matchNames(match))
-      return collect(found, keys => Object.fromEntries(keys.map(key => [key.id, fingerprint(key.pub, hash_type ?? 'sha256')])))
-    }
+    doc: 'Show the fingerprints of the matching keys, by state. hash_type: sha256 (default), md5, sha1, sha512.',
+    params: { match: param.texts(), hash_type: param.textOr('sha256') },
+    run: ({ keys }, { match, hash_type }) => keys.finger(match, hash_type)
   }),
   serverFunction({
     name: 'key.print',
     doc: 'Show the matching public keys, by state.',
     params: { match: param.texts() },
-    async run(context, { match }) {
-      const found = (await allKeys(context)).filter(matchNames(match))
-      return collect(found, keys => Object.fromEntries(keys.map(key => [key.id, key.pub])))
+    async run({ store }, { match }) {
+      const found = (await store.keys.all()).filter(key => byName(match)(key.id))
+      const entries = STATES.map(([state, directory]) => {
+        const keys = found.filter(key => key.state === state).sort((a, b) => (a.id < b.id ? -1 : 1))
+        return [directory, Object.fromEntries(keys.map(key => [key.id, key.pub]))] as const
+      })
+      return Object.fromEntries(entries.filter(([, keys]) => Object.keys(keys).length > 0))
     }
   })
 ]
@@ -154,47 +134,61 @@ const moving: readonly ServerFunction[] = [
     name: 'key.accept',
     doc: 'Accept the pending keys that match; with include_rejected and include_denied those too. Returns the matching keys by the state they are in now.',
     params: { match: param.texts(), ...acceptFlags },
-    run: (context, args) => move(context, 'accept', names(args.match), acceptFrom(args.include_rejected, args.include_denied))
+    run: (context, args) => move(context, 'accept', args.match, acceptFrom(args.include_rejected, args.include_denied))
   }),
   serverFunction({
     name: 'key.accept_dict',
     doc: "Accept the keys of a mapping of states to ids: {'minions_pre': ['web1']}.",
     params: { match: param.any(), ...acceptFlags },
-    run: (context, args) => move(context, 'accept', matchDict(args.match), acceptFrom(args.include_rejected, args.include_denied))
+    run: (context, args) => moveDict(context, 'accept', args.match, acceptFrom(args.include_rejected, args.include_denied))
   }),
   serverFunction({
     name: 'key.reject',
     doc: 'Reject the pending keys that match; with include_accepted and include_denied those too. Returns the matching keys by the state they are in now.',
     params: { match: param.texts(), ...rejectFlags },
-    run: (context, args) => move(context, 'reject', names(args.match), rejectFrom(args.include_accepted, args.include_denied))
+    run: (context, args) => move(context, 'reject', args.match, rejectFrom(args.include_accepted, args.include_denied))
   }),
   serverFunction({
     name: 'key.reject_dict',
     doc: "Reject the keys of a mapping of states to ids: {'minions_pre': ['web1']}.",
     params: { match: param.any(), ...rejectFlags },
-    run: (context, args) => move(context, 'reject', matchDict(args.match), rejectFrom(args.include_accepted, args.include_denied))
+    run: (context, args) => moveDict(context, 'reject', args.match, rejectFrom(args.include_accepted, args.include_denied))
   }),
   serverFunction({
     name: 'key.delete',
     doc: 'Delete the keys that match, whatever their state. A minion that comes back is new.',
     params: { match: param.texts() },
-    run: (context, { match }) => remove(context, matchNames(match))
+    run: (context, { match }) => move(context, 'delete', match, ANY_STATE)
   }),
   serverFunction({
     name: 'key.delete_dict',
     doc: "Delete the keys of a mapping of states to ids: {'minions_rejected': ['web1']}.",
     params: { match: param.any() },
-    run: (context, { match }) => remove(context, matchDict(match).before)
+    run: (context, { match }) => moveDict(context, 'delete', match, ANY_STATE)
   })
 ]
+
+const redact = () => ({ priv: '(private key removed)', pub: '(made for the caller)' })
 
 const making: readonly ServerFunction[] = [
   serverFunction({
     name: 'key.gen',
     doc: 'Make a key pair and return it: {priv, pub}. Nothing is stored.',
     params: { id_: param.textOr(''), keysize: param.numberOr(KEY_BITS.fallback) },
-    redact: () => ({ priv: '(private key removed)', pub: '(made for the caller)' }),
+    redact,
     run: (_context, { keysize }) => makeKeys(keysize)
+  }),
+  serverFunction({
+    name: 'key.gen_accept',
+    doc: 'Make a key pair for a minion, accept it and return it: {priv, pub}. {} when the id has an accepted key, unless force=True.',
+    params: { id_: param.text(), keysize: param.numberOr(KEY_BITS.fallback), force: param.flagOr(false) },
+    redact,
+    async run({ keys }, { id_, keysize, force }) {
+      if (keys.isAccepted(id_) && !force) return {}
+      const pair = await makeKeys(keysize)
+      if ((await keys.vouch(id_, pair.pub)) !== 'accepted') throw new Error(`the key of minion '${id_}' is not accepted`)
+      return pair
+    }
   })
 ]
 
