@@ -32,6 +32,11 @@ export const ERRORS = {
   TIMEOUT: { status: 504, text: '%s did not answer within %s seconds' },
   // who may do what
   NO_TOKEN: { status: 401, text: 'No permission -- see authorization schemes', hint: 'POST /login, then send the token as X-Auth-Token' },
+  CROSS_SITE: {
+    status: 403,
+    text: 'a session cookie does not count on a request from another site',
+    hint: 'send the token as X-Auth-Token'
+  },
   LOGIN_FAILED: { status: 401, text: 'Could not authenticate using provided credentials' },
   // Salt's words for the calls of a lowstate (golden/api section 7)
   NO_CREDENTIALS: { status: 401, text: 'No authentication credentials given', hint: 'give token, or username, password and eauth' },
@@ -45,6 +50,7 @@ export const ERRORS = {
   },
   RAW_SHELL: { status: 401, text: 'Raw shell option not allowed.' },
   NOT_PERMITTED: { status: 403, text: "'%s' may not %s", hint: 'the setting external_auth says who may do what' },
+  EVENTS_REFUSED: { status: 401, text: 'No permission -- see authorization schemes', hint: "the setting external_auth grants '@events'" },
   // events
   TAG_INVALID: { status: 400, text: 'tag %s: %s' },
   EVENT_TOO_LARGE: { status: 413, text: 'event data of %s bytes is larger than %s', hint: 'the limit is the setting max_event_size' },
@@ -83,6 +89,12 @@ export const ERRORS = {
   KEY_NOT_ACCEPTED: { status: 403, text: "minion '%s' waits for its key to be accepted", hint: 'brine key accept %s' },
   KEY_REJECTED: { status: 403, text: "the key of minion '%s' is rejected" },
   KEY_DENIED: { status: 403, text: "minion '%s' is known with another key", hint: 'brine key delete %s, if the machine was set up anew' },
+  KEY_INVALID: { status: 400, text: "the key of minion '%s' is no RSA public key of 2048 to 8192 bits in PEM" },
+  PROTOCOL_VERSION: {
+    status: 400,
+    text: 'link protocol %s is not spoken here, but %s',
+    hint: 'give minion and server the same version of brine'
+  },
   KEY_PROOF: { status: 401, text: "minion '%s' did not prove its key" },
   // reactor
   RULE_READ_ONLY: { status: 409, text: "rule '%s' comes from the configuration", hint: 'change it there, or disable it there' },

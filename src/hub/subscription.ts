@@ -1,5 +1,6 @@
 import type { Caller } from '../auth/caller.js'
-import type { Seq } from '../events/event.js'
+import { isBrineError } from '../errors.js'
+import { eventId, type Seq } from '../events/event.js'
 import type { EncodedPage, EventQuery, TagFilter } from '../store/store.js'
 import type { Encoding } from './encoding.js'
 import type { Hub } from './hub.js'
@@ -160,26 +161,43 @@ export class Subscription {
     const limit = Number.isFinite(this.#remaining) ? { limit: this.#remaining } : {}
     const query: EventQuery = { after, upTo, filter: this.filter, ...limit }
     let cursor = after
-    for await (const page of this.#hub.events.readEncoded(query, this.encoding.format)) {
-      await this.#sayLoss(cursor, page)
-      if (this.ended) return cursor
-      if (page.count > 0) this.#outlet.writeAll(this.encoding.page(page.bytes))
-      cursor = page.scannedTo
-      this.#remaining -= page.count
-      if (this.#remaining <= 0) this.end('count')
-      else if (!(await this.#outlet.drained(STALL_MS))) this.#cut()
-      if (this.ended) return cursor
+    let first: Seq | null = null
+    try {
+      for await (const page of this.#hub.events.readEncoded(query, this.encoding.format)) {
+        first ??= await this.#sayLoss(after, page.seqs[0]!)
+        if (!(await this.#send(page))) return cursor
+        cursor = page.scannedTo
+      }
+      if (first === null) await this.#sayLoss(after, upTo + 1)
+      return upTo
+    } catch (error) {
+      // Retention has overtaken a slow reader in the middle of its history.
+      if (!isBrineError(error, 'EVENTS_GONE')) throw error
+      return this.#sayGap(cursor, Number(error.values[0]))
     }
-    return upTo
   }
 
-  /** Retention may overtake a slow reader in the middle of its history: that is a gap too. */
-  async #sayLoss(after: Seq, page: EncodedPage): Promise<void> {
-    const first = page.seqs[0] ?? Number.POSITIVE_INFINITY
-    if (first === after + 1) return
+  /** False when the stream has ended with it. */
+  async #send(page: EncodedPage): Promise<boolean> {
+    if (this.ended) return false
+    this.#outlet.writeAll(this.encoding.page(page.bytes))
+    this.#remaining -= page.count
+    if (this.#remaining <= 0) this.end('count')
+    else if (!(await this.#outlet.drained(STALL_MS))) this.#cut()
+    return !this.ended
+  }
+
+  /** Between finding the start and reading from it, retention may have moved: that is a gap too. Returns the first event's seq. */
+  async #sayLoss(after: Seq, first: Seq): Promise<Seq> {
+    if (first === after + 1) return first
     const before = Math.min((await this.#hub.events.oldest()) - 1, first - 1)
-    if (before <= after || this.ended) return
-    const id = (seq: Seq) => `${this.#hub.events.epoch}-${seq}`
-    this.#say(gapFrame({ from: id(after), to: id(before), reason: 'retention' }))
+    if (before > after) this.#sayGap(after, before)
+    return first
+  }
+
+  #sayGap(after: Seq, before: Seq): Seq {
+    const { epoch } = this.#hub.events
+    if (!this.ended) this.#say(gapFrame({ from: eventId(epoch, after), to: eventId(epoch, before), reason: 'retention' }))
+    return before
   }
 }

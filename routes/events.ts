@@ -1,0 +1,224 @@
+import { Readable } from 'node:stream'
+import ssePlugin from '@fastify/sse'
+import { type FastifyPluginAsyncTypebox, type Static, Type } from '@fastify/type-provider-typebox'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { Caller } from '../src/auth/caller.js'
+import { brineError } from '../src/errors.js'
+import { eventId, parseEventId } from '../src/events/event.js'
+import { SSE_CHUNKED, SSE_PLAIN } from '../src/hub/encoding.js'
+import type { Hub } from '../src/hub/hub.js'
+import { HttpOutlet } from '../src/hub/outlet.js'
+import { parseStart, type Start } from '../src/hub/position.js'
+import { RETRY } from '../src/hub/sse.js'
+import { negotiate } from '../src/plugins/answers.js'
+import { refusals } from '../src/plugins/errors.js'
+import type { TagFilter } from '../src/store/store.js'
+import { compileFilter } from '../src/tags/glob.js'
+import { history } from './history.js'
+import { checkFire, idempotencyKey, readIncoming } from './ingest.js'
+import { fireLines } from './ndjson.js'
+
+/** Its types describe the module as a namespace; what Node imports is the plugin itself. */
+const sse = ssePlugin as unknown as FastifyPluginAsync
+
+const SSE = 'text/event-stream'
+const NDJSON = 'application/x-ndjson'
+/** Without a wish, a stream, as salt-api answers whatever is wished for. */
+const FORMS = [SSE, NDJSON, 'application/json'] as const
+
+/** A filter has so many patterns at most; each costs a little with every event. */
+const MAX_PATTERNS = 100
+const Patterns = (description: string) =>
+  Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), { maxItems: MAX_PATTERNS, description })
+
+/** A day: whoever waits for longer comes back with the cursor. */
+const MAX_TIMEOUT = 86_400
+
+export const EventsQuery = Type.Object(
+  {
+    tag: Type.Optional(Patterns('Only events with a tag that one of these globs matches (`*` crosses `/`). Repeatable.')),
+    exclude: Type.Optional(Patterns('No events with a tag that one of these globs matches. Repeatable.')),
+    since: Type.Optional(
+      Type.String({
+        description: 'Begin there: `earliest`, `now`, an event id (excluded), an ISO time (UTC), seconds since 1970, or `15m` ago.'
+      })
+    ),
+    count: Type.Optional(Type.Integer({ minimum: 1, description: 'End after so many events.' })),
+    timeout: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: MAX_TIMEOUT, description: 'End after so many seconds.' })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'History: events per page (JSON: 10,000 at most).' })),
+    after: Type.Optional(Type.String({ description: 'History: as `since`; the `next` of the page before.' })),
+    before: Type.Optional(
+      Type.String({ description: 'History: only events before this id. Reads backward unless `direction` says otherwise.' })
+    ),
+    until: Type.Optional(Type.String({ description: 'History: only events up to this time.' })),
+    direction: Type.Optional(
+      Type.Union([Type.Literal('forward'), Type.Literal('backward')], { description: 'History: oldest or newest first.' })
+    ),
+    token: Type.Optional(Type.String({ description: 'A token or ticket, for clients that cannot send headers.' })),
+    salt_token: Type.Optional(Type.String({ description: 'The same.' }))
+  },
+  { additionalProperties: false }
+)
+export type EventsQuery = Static<typeof EventsQuery>
+
+const Event = Type.Object({ id: Type.String(), tag: Type.String(), data: Type.Record(Type.String(), Type.Unknown()) })
+const Page = Type.Object({
+  events: Type.Array(Event),
+  next: Type.String({ description: 'Where the next page starts: `after` (forward) or `before` (backward).' }),
+  more: Type.Boolean(),
+  gap: Type.Optional(Type.Object({ from: Type.String(), to: Type.String(), reason: Type.String() }))
+})
+const tokens = [{ token: [] }, { bearer: [] }, { cookie: [] }]
+
+/** GET /events: history, then what happens, as SSE; or a page of history as JSON or NDJSON, by `Accept`. */
+export const stream: FastifyPluginAsync = async app => {
+  await app.register(sse)
+  const { hub, clock } = app.services
+  const schema = {
+    tags: ['events'],
+    summary: 'Watch events, or read history',
+    description:
+      'As `text/event-stream`: Salt\'s frames (`tag:`, `data: {"tag", "data"}`) with an `id:`; `Last-Event-ID` goes on after that event. What cannot be ' +
+      'had any more is told by one `event: gap`; a stream that the server ends has a last `event: end` with the reason. As `application/json` or ' +
+      '`application/x-ndjson`: a page of history; with `timeout` it waits for the first event.',
+    querystring: EventsQuery,
+    security: tokens,
+    response: { 200: Page, ...refusals(400, 401, 404, 503) }
+  }
+  app.get<{ Querystring: EventsQuery }>('/events', { schema, sse: { kind: 'manual', heartbeat: false } }, async (request, reply) => {
+    const filter = filterOf(request.caller, request.query)
+    const form = negotiate(request.headers.accept, FORMS) ?? SSE
+    if (form !== SSE) return history(app.services, request, reply, filter, form === NDJSON ? 'ndjson' : 'json')
+    const start = startOf(request, clock.nowUs())
+    hub.checkRoom()
+    reply.header('content-type', `${SSE};charset=utf-8`).header('cache-control', 'no-store').header('x-accel-buffering', 'no')
+    if (request.method === 'HEAD') return reply.send('')
+    await openStream(hub, request, reply, { filter, start })
+  })
+}
+
+/** Behind a token: one event, firing, tickets. */
+export const events: FastifyPluginAsyncTypebox = async app => {
+  const { store, auth, events: log } = app.services
+  const one = {
+    tags: ['events'],
+    summary: 'One event',
+    params: Type.Object({ id: Type.String() }),
+    security: tokens,
+    response: {
+      200: Type.Object({
+        ...Event.properties,
+        source: Type.String({ description: 'Who fired it: `user:admin`, `minion:web1`, `reactor`, `server`.' }),
+        cause: Type.Union([Type.Null(), Type.Object({ id: Type.String(), depth: Type.Integer() })])
+      }),
+      ...refusals(401, 404)
+    }
+  }
+  app.get('/events/:id', { schema: one }, async request => {
+    const id = parseEventId(request.params.id)
+    const event = id && id.epoch === store.events.epoch ? await store.events.get(id.seq) : null
+    // What may not be seen is not there.
+    const { readable } = request.caller
+    if (!event || !readable || !compileFilter(readable)(event.tag)) throw brineError('NOT_FOUND', `event ${request.params.id.slice(0, 40)}`)
+    const cause = event.cause && { id: eventId(store.events.epoch, event.cause.seq), depth: event.cause.depth }
+    return { id: request.params.id, tag: event.tag, data: JSON.parse(event.json) as Record<string, unknown>, source: event.source, cause }
+  })
+
+  const NewEvent = Type.Object(
+    { tag: Type.String(), data: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },
+    { additionalProperties: false }
+  )
+  const fire = {
+    tags: ['events'],
+    summary: 'Fire events',
+    description:
+      'One `{tag, data}`, or a list of them (all or none). As `application/x-ndjson` one per line, for any number: they are committed in batches, and ' +
+      'each batch is answered with a line.',
+    body: Type.Union([NewEvent, Type.Array(NewEvent)]),
+    security: tokens,
+    response: {
+      200: Type.Object({ success: Type.Boolean(), id: Type.Optional(Type.String()), ids: Type.Optional(Type.Array(Type.String())) }),
+      ...refusals(400, 401, 403, 406, 413, 503)
+    }
+  }
+  app.addContentTypeParser(['application/x-ndjson', 'application/ndjson', 'application/jsonl'], (_request, payload, done) =>
+    done(null, payload)
+  )
+  // Checked by `readIncoming`, which names the place; the schema is for the reader.
+  app.post('/events', { schema: fire, validatorCompiler: () => () => true }, async (request, reply) => {
+    const { body, caller } = request as FastifyRequest
+    if (body instanceof Readable) return fireLines(app.services, caller, body, reply)
+    const list = Array.isArray(body) ? body.map((each, i) => readIncoming(each, `[${i}]`)) : [readIncoming(body, '')]
+    for (const { tag } of list) checkFire(caller, tag)
+    const { seqs, status } = await log.fireMany(list, { source: caller.source }, idempotencyKey(request))
+    const ids = seqs.map(seq => eventId(store.events.epoch, seq))
+    if (status === 'duplicate') reply.header('idempotent-replayed', 'true')
+    return Array.isArray(body) ? { success: true, ids } : { success: true, id: ids[0]! }
+  })
+
+  const Wish = Type.Object(
+    {
+      tags: Type.Optional(Patterns('Only these tags.')),
+      seconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 3600, description: 'How long it may be used to open a stream.' }))
+    },
+    { additionalProperties: false }
+  )
+  const ticket = {
+    tags: ['events'],
+    summary: 'A ticket for one stream',
+    description: 'A short-lived token that is good for GET /events and nothing else: to be put into a URL instead of a real token.',
+    body: Type.Union([Wish, Type.Null()]),
+    security: tokens,
+    response: { 200: Type.Object({ ticket: Type.String(), expires: Type.Number(), url: Type.String() }), ...refusals(400, 401, 403) }
+  }
+  app.post('/events/ticket', { schema: ticket }, async (request, reply) => {
+    const { tags, seconds } = request.body ?? {}
+    const granted = await auth.ticket(request.caller, { ...(tags ? { tags } : {}), ...(seconds ? { seconds } : {}) })
+    reply.header('cache-control', 'no-store')
+    return { ticket: granted.ticket, expires: granted.expiresUs / 1e6, url: `/events?token=${granted.ticket}` }
+  })
+}
+
+/** What the caller asked for within what it may see. Throws EVENTS_REFUSED. */
+function filterOf(caller: Caller, { tag, exclude }: EventsQuery): TagFilter {
+  const { readable } = caller
+  if (readable === null) throw brineError('EVENTS_REFUSED')
+  const allowed = readable.allowed ?? readable.include
+  return {
+    ...(tag ? { include: tag } : {}),
+    ...(exclude || readable.exclude ? { exclude: [...(exclude ?? []), ...(readable.exclude ?? [])] } : {}),
+    ...(allowed ? { allowed } : {})
+  }
+}
+
+/** A browser that comes back sends Last-Event-ID along with the URL that it was first given, so the header counts more. Salt's ids are not ours: no wish. */
+function startOf(request: FastifyRequest<{ Querystring: EventsQuery }>, nowUs: number): Start {
+  const last = request.headers['last-event-id']
+  const id = typeof last === 'string' ? parseEventId(last) : null
+  if (id) return { kind: 'id', ...id }
+  const { since, after } = request.query
+  return parseStart(since ?? after ?? 'now', nowUs)
+}
+
+async function openStream(
+  hub: Hub,
+  request: FastifyRequest<{ Querystring: EventsQuery }>,
+  reply: FastifyReply,
+  what: { filter: TagFilter; start: Start }
+): Promise<void> {
+  const { count, timeout } = request.query
+  reply.sse.keepAlive()
+  reply.sse.sendHeaders()
+  const outlet = await HttpOutlet.open(reply.raw, RETRY)
+  if (outlet === null) return
+  const { jti, expiresUs } = request.caller
+  const subscription = hub.subscribe({
+    ...what,
+    outlet,
+    caller: { jti, expiresUs },
+    encoding: request.raw.httpVersion === '1.0' ? SSE_PLAIN : SSE_CHUNKED,
+    ...(count === undefined ? {} : { count }),
+    ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 })
+  })
+  reply.sse.onClose(() => subscription.closed())
+}

@@ -1,0 +1,107 @@
+import { isUtf8 } from 'node:buffer'
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { brineError } from '../src/errors.js'
+import type { EventData } from '../src/events/event.js'
+import { type BodyKind, parseBody, refuseUnlessEmpty, useBodyParser } from '../src/plugins/bodies.js'
+import { refusals } from '../src/plugins/errors.js'
+import { netapiHook } from '../src/tags/tags.js'
+import { checkFire, idempotencyKey } from './ingest.js'
+
+const Fired = Type.Object({
+  success: Type.Literal(true),
+  id: Type.Optional(
+    Type.String({ description: "The event's id, when the request had an Idempotency-Key: of the first time, if it was repeated." })
+  )
+})
+
+/** A body as it came, and what its type says that it means. */
+interface HookBody {
+  readonly bytes: Buffer
+  /** Undefined for no body, and for bytes that are no text. */
+  readonly value: unknown
+  readonly binary: boolean
+}
+
+const NO_BODY: HookBody = { bytes: Buffer.alloc(0), value: undefined, binary: false }
+
+/** Never in an event, whatever the setting hook_headers says: credentials, and signatures, which let a stored body be replayed elsewhere. */
+const CREDENTIALS = /authorization|cookie|token|secret|password|signature|api-?key|credential|session/i
+
+/**
+ * POST /hook/<path>: whoever sends here fires `salt/netapi/hook/<path>` with `{body, post, headers}`: the body as text, the body as parsed, and
+ * the headers that the setting hook_headers lists. Answered once the event is on disk.
+ */
+export const hook: FastifyPluginAsync = async app => {
+  const { events, config } = app.services
+  app.removeAllContentTypeParsers()
+  useBodyParser(app, readBody)
+  app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, bytes, done) =>
+    done(null, { bytes, value: undefined, binary: true })
+  )
+  app.addContentTypeParser('*', refuseUnlessEmpty)
+
+  const kept = new Map(config.hook_headers.filter(name => !CREDENTIALS.test(name)).map(name => [name.toLowerCase(), titleCase(name)]))
+  const schema = {
+    tags: ['events'],
+    summary: 'Fire an event from a webhook',
+    description:
+      'The tag is `salt/netapi/hook/` and the path. Data: `body` (text; base64 when it is no text, then `body_encoding` says so), `post` (what the ' +
+      'content type makes of it), `headers`. An `Idempotency-Key` makes a repeat answer with the first event instead of firing again. ' +
+      'Bodies: JSON, YAML, form, text/plain, application/octet-stream.',
+    security: [{ token: [] }, { bearer: [] }, { cookie: [] }],
+    response: { 200: Fired, ...refusals(400, 401, 403, 406, 413, 503) }
+  }
+
+  const fire = async (request: FastifyRequest, reply: FastifyReply) => {
+    const tag = netapiHook(hookPath((request.params as { '*'?: string })['*'] ?? ''))
+    checkFire(request.caller, tag)
+    const data = hookData((request.body as HookBody | undefined) ?? NO_BODY, headersOf(request, kept))
+    const key = idempotencyKey(request)
+    const { id, duplicate } = await events.fire(tag, data, { source: request.caller.source }, key)
+    reply.header('x-event-id', id)
+    if (duplicate) reply.header('idempotent-replayed', 'true')
+    return key.idempotencyKey === undefined ? { success: true } : { success: true, id }
+  }
+  app.post('/hook', { schema }, fire)
+  app.post('/hook/*', { schema }, fire)
+}
+
+function readBody(kind: BodyKind, bytes: Buffer): HookBody {
+  if (!isUtf8(bytes)) return { bytes, value: undefined, binary: true }
+  return { bytes, value: parseBody(kind, bytes, { commandLine: false }), binary: false }
+}
+
+/** Empty segments vanish, as in Salt; dot segments are refused (golden/api, hook-dotdot): a tag is a name, not a way through a tree. */
+function hookPath(path: string): string {
+  const segments = path.split('/').filter(segment => segment !== '')
+  if (segments.some(segment => segment === '..' || segment === '.'))
+    throw brineError('FIELD_INVALID', 'path', "must not have '.' or '..' segments")
+  return segments.join('/')
+}
+
+/** In the order in which Salt has them. What Python takes for false is an empty mapping in `post` there. */
+function hookData({ bytes, value, binary }: HookBody, headers: Record<string, string>): EventData {
+  if (binary) return { body: bytes.toString('base64'), body_encoding: 'base64', post: {}, headers }
+  const empty = !value || (Array.isArray(value) && value.length === 0)
+  return { body: bytes.toString('utf8'), post: empty ? {} : value, headers }
+}
+
+/** Names in Salt's form (`X-Github-Event`), in the order in which they came, after the address that they came from. */
+function headersOf(request: FastifyRequest, kept: ReadonlyMap<string, string>): Record<string, string> {
+  const headers: Record<string, string> = kept.has('remote-addr') ? { 'Remote-Addr': request.ip } : {}
+  const raw = request.raw.rawHeaders
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]!.toLowerCase()
+    const shown = name === 'remote-addr' ? undefined : kept.get(name)
+    if (shown !== undefined) headers[shown] = String(request.headers[name])
+  }
+  return headers
+}
+
+function titleCase(name: string): string {
+  return name
+    .split('-')
+    .map(word => word.slice(0, 1).toUpperCase() + word.slice(1).toLowerCase())
+    .join('-')
+}

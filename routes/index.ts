@@ -1,0 +1,58 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import answers, { type AnswersOptions } from '../src/plugins/answers.js'
+import { requireToken } from '../src/plugins/authenticate.js'
+import { notePaths, type PathMethods, refuseOtherMethods } from '../src/plugins/errors.js'
+import { events, stream } from './events.js'
+import { health } from './health.js'
+import { hook } from './hook.js'
+import { jobs } from './jobs.js'
+import { keys } from './keys.js'
+import { metrics } from './metrics.js'
+import { minions } from './minions.js'
+import { lowstate, welcome } from './root.js'
+import { run } from './run.js'
+
+interface Area {
+  /** What every request here must pass first. */
+  readonly guard: (app: FastifyInstance) => void
+  /** JSON or YAML by `Accept`; null: the routes see to it themselves. */
+  readonly answers: AnswersOptions | null
+  readonly routes: readonly FastifyPluginAsync[]
+}
+
+const open = () => {}
+const token = (app: FastifyInstance) => requireToken(app)
+const streamToken = (app: FastifyInstance) => requireToken(app, { query: true, tickets: true })
+
+/** The map of the server: a route is guarded by where it stands here. */
+const AREAS: readonly Area[] = [
+  // Event streams alone take tickets, and tokens in the URL.
+  { guard: streamToken, answers: null, routes: [stream] },
+  { guard: token, answers: { lenient: true }, routes: [events] },
+  { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, keys] },
+  // Open to all: they check credentials themselves, or have nothing to hide.
+  { guard: open, answers: {}, routes: [welcome, run] },
+  { guard: open, answers: { lenient: true }, routes: [health] },
+  { guard: open, answers: null, routes: [metrics] }
+]
+
+/** Registers all routes, and for every path 405 for the methods that it does not have, behind the path's own guard. */
+export const routes: FastifyPluginAsync = async app => {
+  const known: PathMethods = new Map()
+  notePaths(app, known)
+  const found = AREAS.map(area => ({ area, paths: new Map() as PathMethods }))
+  for (const { area, paths } of found) {
+    await app.register(async scope => {
+      area.guard(scope)
+      if (area.answers) await scope.register(answers, area.answers)
+      notePaths(scope, paths)
+      for (const route of area.routes) await scope.register(route)
+    })
+  }
+  for (const { area, paths } of found) {
+    await app.register(async scope => {
+      area.guard(scope)
+      refuseOtherMethods(scope, paths, known)
+    })
+  }
+}

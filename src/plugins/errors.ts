@@ -1,0 +1,143 @@
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import fp from 'fastify-plugin'
+import { type TSchema, Type } from 'typebox'
+import { BrineError, brineError, type ErrorCode } from '../errors.js'
+import { saltJson } from '../events/json.js'
+
+/** Every refusal has this body, always JSON; salt-api's HTML pages are parsed by no known client (golden/api section 14, 3). */
+export const ErrorAnswer = Type.Object(
+  {
+    status: Type.Integer({ description: 'The HTTP status, again.' }),
+    code: Type.String({ description: 'Stable; for programs.' }),
+    error: Type.String({ description: 'For people.' }),
+    hint: Type.Optional(Type.String({ description: 'What to do about it.' })),
+    line: Type.Optional(Type.Integer({ description: 'In a stream of lines: the line at fault.' })),
+    request_id: Type.String({ description: 'The server log has more under this id.' })
+  },
+  { $id: 'Error', description: 'Every refusal.' }
+)
+
+/** Seconds after which a refused request may be repeated, where the error does not say. */
+const RETRY_AFTER: Partial<Record<ErrorCode, number>> = {
+  STORE_BUSY: 1,
+  STORE_FULL: 5,
+  STORE_FAILED: 5,
+  SHUTTING_DOWN: 5,
+  STREAMS_FULL: 10
+}
+
+/** The refusals that a route may give, for its schema. */
+export function refusals(...statuses: number[]): Record<number, TSchema> {
+  return Object.fromEntries(statuses.map(status => [status, Type.Ref('Error')]))
+}
+
+/** The answer's body for an error. */
+export function errorBody(error: BrineError, requestId: string, more: object = {}): string {
+  const { status, code, message, hint } = error
+  return saltJson({ status, code, error: message, hint, ...more, request_id: requestId })
+}
+
+/** Fastify's own errors, in our words; anything unknown is INTERNAL, and only the log hears what it was. */
+export function asBrineError(error: unknown, request: FastifyRequest): BrineError {
+  if (error instanceof BrineError) return error
+  const { code = '', statusCode = 500, validation } = error as Partial<FastifyError>
+  if (validation) return invalid(error as FastifyError)
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return brineError('BODY_TOO_LARGE', request.routeOptions.bodyLimit)
+  if (code.startsWith('FST_ERR_CTP_INVALID_MEDIA')) return brineError('MEDIA_TYPE', (request.headers['content-type'] ?? '').slice(0, 100))
+  if (code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH')
+    return brineError('BODY_MALFORMED', 'request', 'its size is not what Content-Length says')
+  if (code === 'FST_ERR_BAD_URL') return brineError('FIELD_INVALID', 'path', 'is not a valid URL path')
+  if (statusCode === 429) return brineError('RATE_LIMITED', Math.ceil(((error as { ttl?: number }).ttl ?? 60_000) / 1000))
+  if (code.startsWith('FST_JWT') || code.startsWith('FAST_JWT')) return brineError('NO_TOKEN')
+  return brineError('INTERNAL')
+}
+
+/** An undeclared query parameter is answered as salt-api does, 404 (golden/api section 2); all else names the field. */
+function invalid(error: FastifyError): BrineError {
+  const [first] = error.validation!
+  const { keyword, instancePath, params, message } = first!
+  const field = instancePath.slice(1).replaceAll('/', '.')
+  if (keyword === 'required') return brineError('FIELD_MISSING', [field, params.missingProperty].filter(Boolean).join('.'))
+  if (keyword === 'additionalProperties') {
+    const name = String(params.additionalProperty).slice(0, 100)
+    if (error.validationContext === 'querystring') return brineError('NOT_FOUND', `query parameter ${name}`)
+    return brineError('FIELD_INVALID', [field, name].filter(Boolean).join('.'), 'is not known here')
+  }
+  return brineError('FIELD_INVALID', field || (error.validationContext ?? 'body'), message ?? 'is not valid')
+}
+
+/** Answers with an error, whatever it is: one shape, no stack. */
+export function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const known = asBrineError(error, request)
+  if (known.status >= 500 && known.code === 'INTERNAL') request.log.error({ err: error }, 'a request failed')
+  const after = known.retryAfter ?? RETRY_AFTER[known.code]
+  if (after !== undefined) reply.header('retry-after', String(after))
+  return reply
+    .code(known.status)
+    .header('content-type', 'application/json')
+    .header('cache-control', 'no-store')
+    .serializer(passOn)
+    .send(errorBody(known, request.id))
+}
+
+/** The body is text already. */
+const passOn = (body: unknown) => body as string
+
+/** HTTP that does not parse has no request and no route: answered on the socket. */
+export function clientError(error: Error & { code?: string }, socket: import('node:net').Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
+  const body = saltJson({ status, code: 'REQUEST_MALFORMED', error: STATUS_CODES[status] })
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
+  )
+}
+
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+
+/** Which methods the paths of a scope have. */
+export type PathMethods = Map<string, Set<string>>
+
+/** Notes the methods of every path that is registered in this scope from now on. */
+export function notePaths(app: FastifyInstance, paths: PathMethods): void {
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = paths.get(url) ?? new Set()
+    for (const each of Array.isArray(method) ? method : [method]) methods.add(each)
+    paths.set(url, methods)
+  })
+}
+
+/**
+ * Adds 405 with `Allow` for the methods that these paths do not have (`known` lists all scopes' methods of a path). Register it in a scope
+ * with the paths' own guard: who may not know of a path is refused by that first (golden/api section 2).
+ */
+export function refuseOtherMethods(app: FastifyInstance, paths: PathMethods, known: PathMethods): void {
+  for (const url of paths.keys()) {
+    const methods = known.get(url)!
+    const allow = METHODS.filter(method => methods.has(method)).join(', ')
+    const others = METHODS.filter(method => !methods.has(method))
+    if (others.length === 0) continue
+    app.route({
+      method: others,
+      url,
+      exposeHeadRoute: false,
+      schema: { hide: true } as FastifySchema,
+      handler: (request, reply) => {
+        reply.header('allow', allow)
+        throw brineError('METHOD_NOT_ALLOWED', request.method)
+      }
+    })
+  }
+}
+
+export default fp(
+  async app => {
+    app.addSchema(ErrorAnswer)
+    app.setErrorHandler(answerError)
+    app.setNotFoundHandler(request => {
+      throw brineError('NOT_FOUND', request.url.split('?', 1)[0]!.slice(0, 200))
+    })
+  },
+  { name: 'errors' }
+)
