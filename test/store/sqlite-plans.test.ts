@@ -1,0 +1,65 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { type Database, openForWriting } from '../../src/store/sqlite/database.js'
+import { Appender } from '../../src/store/sqlite/events.js'
+import { reads, writes } from '../../src/store/sqlite/operations.js'
+import { tempFolder } from '../helpers/store.js'
+
+/** Tables with one row, or with as many as people make by hand. */
+const SMALL = ['log', 'reactor', 'room', 'rules', 'minion_keys', 'minion_facts', 'json_each']
+
+/**
+ * Statements that walk a table in the order of its key and stop early by themselves: at their LIMIT, or at the first row that fits.
+ * `event_blocks` has a row per 1,024 events, so that walking all of it for the oldest time takes milliseconds for a hundred million events.
+ */
+const STOPS_EARLY = [
+  'SELECT seq, stamp_us, octet_length(json) FROM events ORDER BY seq LIMIT ?',
+  'SELECT block FROM event_blocks WHERE max_us >= ? ORDER BY block LIMIT 1',
+  'SELECT block FROM event_blocks WHERE min_us <= ? ORDER BY block DESC LIMIT 1',
+  // The index holds open plans alone.
+  'SELECT id, event, rule, version, sls, position, state, error, attempts FROM plans WHERE due_us IS NOT NULL AND due_us <= ? ORDER BY event, position LIMIT ?',
+  // Nothing asked: the newest ones.
+  'SELECT id, plan, event, rule, sls, section, jid, state, error, attempts, planned_us AS plannedUs, changed_us AS changedUs, call FROM reactions ORDER BY id DESC LIMIT @limit'
+]
+
+t.test('no statement looks through a table that grows: an index answers each', async t => {
+  const db = openForWriting(join(await tempFolder(t), 'brine.db'))
+  t.teardown(async () => {
+    db.close()
+  })
+  const statements: string[] = []
+  const recording = recorder(db, statements)
+  writes(recording, new Appender(recording))
+  const { 'reactions.list': list } = reads(recording)
+  for (const query of [{}, { rule: 'r' }, { event: 1 }, { jid: 'j' }, { state: 'failed' }, { before: 9 }] as const)
+    list({ ...query, limit: 1 })
+
+  t.ok(statements.length > 50)
+  for (const sql of statements.filter(sql => !STOPS_EARLY.includes(sql.replace(/\s+/g, ' ').trim()))) {
+    t.strictSame(scans(db, sql), [], sql)
+  }
+})
+
+/** A database that tells what was prepared on it. */
+function recorder(db: Database, statements: string[]): Database {
+  return new Proxy(db, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target) as unknown
+      if (name === 'prepare') {
+        return (sql: string) => {
+          statements.push(sql)
+          return target.prepare(sql)
+        }
+      }
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
+}
+
+/** Steps of the query plan that read a whole table. */
+function scans(db: Database, sql: string): string[] {
+  const bare = sql.replace(/@\w+/g, '?')
+  const parameters = (bare.match(/\?/g) ?? []).map(() => null)
+  const plan = db.prepare(`EXPLAIN QUERY PLAN ${bare}`).all(...parameters) as { detail: string }[]
+  return plan.map(({ detail }) => detail).filter(detail => /^SCAN (\S+)/.test(detail) && !SMALL.includes(/^SCAN (\S+)/.exec(detail)![1]!))
+}
