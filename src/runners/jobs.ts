@@ -250,11 +250,14 @@ function timeBounds(start: unknown, end: unknown): { fromUs?: number; untilUs?: 
 /** A time as people write it (UTC unless it says otherwise): ISO 8601, `2026, Nov 22 20:37`, a job id, or seconds since 1970. */
 function readTime(name: string, value: unknown): number {
   const text = String(value).trim()
-  const digits = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\d{6}$/.exec(text)
-  const iso = digits ? `${digits[1]}-${digits[2]}-${digits[3]}T${digits[4]}:${digits[5]}:${digits[6]}` : text.replace(',', '')
-  const seconds = /^\d{1,12}(\.\d+)?$/.test(text) && text.length > 4 ? Number(text) : null
-  const ms =
-    seconds === null ? Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(iso) ? iso : `${iso}${/T/.test(iso) ? 'Z' : ' UTC'}`) : seconds * 1000
+  const jid = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{6})$/.exec(text)
+  const iso = jid ? `${jid.slice(1, 4).join('-')}T${jid.slice(4, 7).join(':')}Z` : withZone(text.replace(',', ''))
+  const ms = /^\d{5,12}(\.\d+)?$/.test(text) ? Number(text) * 1000 : Date.parse(iso)
   if (Number.isNaN(ms)) throw new ArgumentError('value', `argument '${name}': '${text.slice(0, 60)}' is no time`)
-  return Math.round(ms * 1000)
+  return Math.round(ms * 1000) + Number(jid?.[7] ?? 0)
+}
+
+/** What names no zone is UTC, as job ids are. */
+function withZone(text: string): string {
+  return /(?:Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}${/\dT\d/.test(text) ? 'Z' : ' UTC'}`
 }
