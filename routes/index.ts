@@ -1,16 +1,19 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import answers, { type AnswersOptions } from '../src/plugins/answers.js'
 import { requireToken } from '../src/plugins/authenticate.js'
-import { notePaths, type PathMethods, refuseOtherMethods } from '../src/plugins/errors.js'
+import { answerOptions, notePaths, type PathMethods, refuseOtherMethods } from '../src/plugins/errors.js'
 import { events, stream } from './events.js'
 import { health } from './health.js'
 import { hook } from './hook.js'
 import { jobs } from './jobs.js'
 import { keys } from './keys.js'
+import { login } from './login.js'
+import { logout } from './logout.js'
 import { metrics } from './metrics.js'
 import { minions } from './minions.js'
 import { lowstate, welcome } from './root.js'
 import { run } from './run.js'
+import { token as tokens } from './token.js'
 
 interface Area {
   /** What every request here must pass first. */
@@ -29,9 +32,9 @@ const AREAS: readonly Area[] = [
   // Event streams alone take tickets, and tokens in the URL.
   { guard: streamToken, answers: null, routes: [stream] },
   { guard: token, answers: { lenient: true }, routes: [events] },
-  { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, keys] },
+  { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, keys, logout, tokens] },
   // Open to all: they check credentials themselves, or have nothing to hide.
-  { guard: open, answers: {}, routes: [welcome, run] },
+  { guard: open, answers: {}, routes: [welcome, run, login] },
   { guard: open, answers: { lenient: true }, routes: [health] },
   { guard: open, answers: null, routes: [metrics] }
 ]
@@ -49,10 +52,12 @@ export const routes: FastifyPluginAsync = async app => {
       for (const route of area.routes) await scope.register(route)
     })
   }
+  const allowed: PathMethods = new Map([...known].map(([url, methods]) => [url, new Set(methods)]))
   for (const { area, paths } of found) {
     await app.register(async scope => {
       area.guard(scope)
       refuseOtherMethods(scope, paths, known)
     })
   }
+  await app.register(async scope => answerOptions(scope, allowed))
 }

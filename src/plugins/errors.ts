@@ -131,6 +131,15 @@ export function refuseOtherMethods(app: FastifyInstance, paths: PathMethods, kno
   }
 }
 
+/** Answers OPTIONS with what a path can do. No guard: a browser's preflight has no token. */
+export function answerOptions(app: FastifyInstance, known: PathMethods): void {
+  for (const [url, methods] of [...known]) {
+    if (methods.has('OPTIONS')) continue
+    const allow = METHODS.filter(method => methods.has(method)).join(', ')
+    app.options(url, { schema: { hide: true } as FastifySchema }, (_request, reply) => reply.header('allow', allow).send())
+  }
+}
+
 export default fp(
   async app => {
     app.addSchema(ErrorAnswer)

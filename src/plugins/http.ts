@@ -1,4 +1,4 @@
-import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import type { Services } from '../services.js'
 import bodies from './bodies.js'
 import docs from './docs.js'
@@ -30,7 +30,7 @@ export async function buildHttp(services: Services, options: HttpOptions): Promi
   const app = Fastify({
     loggerInstance: services.log,
     // Fastify's own lines have the URL with its query, where a token may be; `logging` writes ours.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: requestId,
     bodyLimit: config.max_request_body_size,
     trustProxy: config.trusted_proxies.length > 0 ? [...config.trusted_proxies] : false,
