@@ -11,6 +11,7 @@ import { Jobs } from '../../src/jobs/jobs.js'
 import { Commands } from '../../src/jobs/lowstate.js'
 import { Keys } from '../../src/keys/keys.js'
 import type { MinionLink } from '../../src/link/link.js'
+import type { Clock } from '../../src/shared/clock.js'
 import type { Delivery, Store } from '../../src/store/store.js'
 import { TestClock, tempStore } from './store.js'
 
@@ -84,7 +85,7 @@ export const obliging: Answer = job => {
 
 export interface Bench {
   readonly store: Store
-  readonly clock: TestClock
+  readonly clock: Clock
   readonly events: EventLog
   readonly hub: Hub
   readonly keys: Keys
@@ -96,29 +97,46 @@ export interface Bench {
 }
 
 /** Jobs and commands on a real store, with accepted keys for `ids`; nobody is connected yet. */
-export async function bench(t: Test, ids: readonly string[], settings: Partial<Config> = {}): Promise<Bench> {
+export async function bench(
+  t: Test,
+  ids: readonly string[],
+  settings: Partial<Config> = {}
+): Promise<Bench & { readonly clock: TestClock }> {
   const clock = new TestClock()
-  const store = await tempStore(t, { clock })
+  const made = benchOn(t, await tempStore(t, { clock }), clock, settings)
+  await made.start(ids)
+  return { ...made, clock }
+}
+
+/** The same over a store that somebody else opened; `start` gives the ids accepted keys. */
+export function benchOn(
+  t: Test,
+  store: Store,
+  clock: Clock,
+  settings: Partial<Config> = {}
+): Bench & { start(ids: readonly string[]): Promise<void> } {
   const config = defaultConfig({ timeout: 0.05, gather_job_timeout: 0.05, nodegroups: {}, ...settings })
   const log = pino({ level: 'silent' })
   const events = new EventLog({ store, clock, maxEventSize: config.max_event_size })
   const hub = new Hub({ events: store.events, log, clock })
   const minions = new FakeMinions()
-  for (const id of ids) await store.keys.put({ id, state: 'accepted', pub: `key of ${id}`, changedUs: 1 }, [])
   const keys = new Keys({ store, events, clock, config, log })
-  await keys.start()
   const jids = new JidSource(clock)
   const jobs = new Jobs({ store, events, hub, keys, link: minions, jids, clock, config, log })
   const commands = new Commands({ config, store, events, keys, link: minions, jobs, clock, jids, log })
   minions.onReturn = (id, ret) => jobs.recordReturn(id, ret)
-  await hub.start()
-  jobs.start()
+  const start = async (ids: readonly string[]) => {
+    for (const id of ids) await store.keys.put({ id, state: 'accepted', pub: `key of ${id}`, changedUs: 1 }, [])
+    await keys.start()
+    await hub.start()
+    jobs.start()
+  }
   t.teardown(async () => {
     jobs.stop()
     await commands.stop()
     await hub.stop()
   })
-  return { store, clock, events, hub, keys, minions, jobs, commands, log: () => eventsOf(store) }
+  return { store, clock, events, hub, keys, minions, jobs, commands, log: () => eventsOf(store), start }
 }
 
 async function eventsOf(store: Store): Promise<{ tag: string; data: EventData }[]> {

@@ -6,7 +6,11 @@ import { type Bench, bench, callerNamed, obliging } from '../helpers/commands.js
 const admin = callerNamed('admin')
 type Call = (fun: string, fields?: object) => Promise<unknown>
 
-async function runners(t: Test, ids: readonly string[], settings: Partial<Config> = {}): Promise<Bench & { call: Call }> {
+async function runners(
+  t: Test,
+  ids: readonly string[],
+  settings: Partial<Config> = {}
+): Promise<Awaited<ReturnType<typeof bench>> & { call: Call }> {
   const made = await bench(t, ids, { timeout: 5, gather_job_timeout: 5, ...settings })
   return { ...made, call: (fun, fields = {}) => made.commands.run({ client: 'runner', fun, ...fields }, admin) }
 }
