@@ -224,8 +224,7 @@ export class Authenticator {
       jti: session.jti,
       sub: user,
       eauth,
-      iat: startUs / 1_000_000,
-      exp: expiresUs / 1_000_000,
+      ...lifetime(startUs, expiresUs),
       ...(scope === 'stream' ? { scope, ...(tags ? { tags } : {}) } : {})
     })
     const caller = this.#callerOf(session, scope ?? 'full', tags)
@@ -241,7 +240,7 @@ export class Authenticator {
     const cached = this.verifySync(token)
     if (cached !== null) return cached
     const claims = this.#claims(token)
-    if (claims === null || !(claims.exp * 1_000_000 > this.#o.clock.nowUs())) throw brineError('NO_TOKEN')
+    if (claims === null || claims.expUs <= this.#o.clock.nowUs()) throw brineError('NO_TOKEN')
     if (claims.kind === 'ticket') return await this.#redeem(claims)
     const found = claims.kind === 'minion' ? this.#minionOf(claims) : await this.#userOf(claims)
     if (found === null) throw brineError('NO_TOKEN')
@@ -305,12 +304,13 @@ export class Authenticator {
     if (tags.length > MAX_TICKET_TAGS) throw brineError('FIELD_INVALID', 'tag', `has more than ${MAX_TICKET_TAGS} globs`)
     const foreign = tags.find(tag => !coversPattern(caller.readable, tag))
     if (foreign !== undefined) throw brineError('NOT_PERMITTED', caller.user, `read events with tags like '${foreign}'`)
-    const expiresUs = this.#o.clock.nowUs() + (options.seconds ?? this.#o.config.ticket_seconds) * 1_000_000
+    const nowUs = this.#o.clock.nowUs()
+    const expiresUs = nowUs + (options.seconds ?? this.#o.config.ticket_seconds) * 1_000_000
     const ticket = this.#o.codec.sign({
       kind: 'ticket',
       jti: randomBytes(16).toString('hex'),
       parent: caller.jti,
-      exp: expiresUs / 1_000_000,
+      ...lifetime(nowUs, expiresUs),
       ...(tags.length > 0 ? { tags } : {})
     })
     return { ticket, expiresUs }
@@ -320,7 +320,7 @@ export class Authenticator {
   minionToken(id: string): { token: string; expiresUs: number } {
     const nowUs = this.#o.clock.nowUs()
     const expiresUs = nowUs + MINION_TOKEN_SECONDS * 1_000_000
-    return { token: this.#o.codec.sign({ kind: 'minion', sub: id, iat: nowUs / 1_000_000, exp: expiresUs / 1_000_000 }), expiresUs }
+    return { token: this.#o.codec.sign({ kind: 'minion', sub: id, ...lifetime(nowUs, expiresUs) }), expiresUs }
   }
 
   /** Ends every token that this minion has: its key was rejected or deleted. */
@@ -334,7 +334,7 @@ export class Authenticator {
     if (session === null || !this.#counts(session) || this.#usedTickets.has(claims.jti)) throw brineError('NO_TOKEN')
     this.#forgetTickets()
     if (this.#usedTickets.size >= MAX_USED_TICKETS) throw rateLimited(1)
-    this.#usedTickets.set(claims.jti, claims.exp * 1_000_000)
+    this.#usedTickets.set(claims.jti, claims.expUs)
     const caller = this.#callerOf(session, 'stream', claims.tags)
     if (caller === null) throw brineError('NO_TOKEN')
     return caller
@@ -342,9 +342,9 @@ export class Authenticator {
 
   #minionOf(claims: Claims): Cached | null {
     // A token from the same instant as the revocation is a new one: the minion's key had to be accepted again before it got it.
-    if (Math.round(claims.iat * 1_000_000) < (this.#minionsSince.get(claims.sub) ?? 0)) return null
-    const expiresUs = claims.exp * 1_000_000
-    return { caller: minionCaller(claims.sub, { jti: null, expiresUs }), expiresUs, session: null }
+    if (claims.iatUs < (this.#minionsSince.get(claims.sub) ?? 0)) return null
+    const caller = minionCaller(claims.sub, { jti: null, expiresUs: claims.expUs })
+    return { caller, expiresUs: claims.expUs, session: null }
   }
 
   async #userOf(claims: Claims): Promise<Cached | null> {
@@ -357,7 +357,8 @@ export class Authenticator {
   #claims(token: string): Claims | null {
     try {
       const claims = this.#o.codec.verify(token) as unknown as Claims
-      return typeof claims.exp === 'number' && typeof claims.kind === 'string' ? claims : null
+      const isOurs = KINDS.includes(claims.kind) && typeof claims.iatUs === 'number' && typeof claims.expUs === 'number'
+      return isOurs ? claims : null
     } catch {
       return null
     }
@@ -424,18 +425,25 @@ export class Authenticator {
   }
 }
 
+const KINDS = ['user', 'ticket', 'minion'] as const
+
 /** What the tokens of this server say. Checked field by field before use: a signature proves who wrote it, not that it is of this version. */
 interface Claims {
-  readonly kind: 'user' | 'ticket' | 'minion'
+  readonly kind: (typeof KINDS)[number]
   readonly jti: string
   readonly sub: string
   readonly eauth?: string
-  readonly iat: number
-  /** Seconds since 1970, with decimals. */
-  readonly exp: number
+  /** Microseconds since 1970 UTC. */
+  readonly iatUs: number
+  readonly expUs: number
   readonly scope?: string
   readonly tags?: readonly string[]
   readonly parent?: string
+}
+
+/** To the microsecond for us; `exp` for who looks into a token (whole seconds, as the standard's libraries want it). */
+function lifetime(iatUs: number, expUs: number) {
+  return { iatUs, expUs, exp: Math.ceil(expUs / 1_000_000) }
 }
 
 /** `<address> <eauth> <name>`; names differ in case no more than mail addresses do, as far as guessing goes. */
