@@ -138,6 +138,12 @@ export class Keys {
     return current.state === 'rejected' || current.pub === pub ? current.state : 'denied'
   }
 
+  /** Whether whoever proves this key may speak as this id: it is accepted, or will be at once. */
+  expects(id: string, pub: string): boolean {
+    const state = this.stateOf(id, pub)
+    return state === 'accepted' || (state === 'unknown' && this.#o.config.auto_accept)
+  }
+
   /** Cached grains of the accepted minions. */
   *facts(): Iterable<{ id: string; grains: Record<string, unknown> }> {
     for (const [id, grains] of this.#grains) if (this.isAccepted(id)) yield { id, grains }
@@ -156,10 +162,7 @@ export class Keys {
    * @throws MINION_ID_INVALID, KEY_INVALID; TOO_MANY when too many keys are pending; RATE_LIMITED
    */
   async contact(id: string, pub: string): Promise<KeyState> {
-    const reason = checkMinionId(id)
-    if (reason !== null) throw brineError('MINION_ID_INVALID', JSON.stringify(id.slice(0, 100)), reason)
-    const pem = normalPem(pub)
-    if (pem === null) throw brineError('KEY_INVALID', id)
+    const pem = checkIdentity(id, pub)
     return this.#inTurn(id, async () => {
       const state = this.stateOf(id, pem)
       if (state === 'unknown') return this.#welcome(id, pem)
@@ -192,10 +195,7 @@ export class Keys {
    * their minion comes. A key that is known already stays as it is, also when it was rejected. Returns its state.
    */
   async vouch(id: string, pub: string): Promise<KeyState> {
-    const reason = checkMinionId(id)
-    if (reason !== null) throw brineError('MINION_ID_INVALID', JSON.stringify(id.slice(0, 100)), reason)
-    const pem = normalPem(pub)
-    if (pem === null) throw brineError('KEY_INVALID', id)
+    const pem = checkIdentity(id, pub)
     return this.#inTurn(id, async () => {
       const known = this.get(id)
       if (known?.pub === pem && known.state !== 'pending') return known.state
@@ -353,4 +353,13 @@ export class Keys {
     const records = [...this.#entries.values()].flatMap(({ current, denied }) => [current, denied].filter(each => each !== null))
     return records.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
   }
+}
+
+/** The key as it is kept. Throws MINION_ID_INVALID, KEY_INVALID. */
+export function checkIdentity(id: string, pub: string): string {
+  const reason = checkMinionId(id)
+  if (reason !== null) throw brineError('MINION_ID_INVALID', JSON.stringify(id.slice(0, 100)), reason)
+  const pem = normalPem(pub)
+  if (pem === null) throw brineError('KEY_INVALID', id)
+  return pem
 }

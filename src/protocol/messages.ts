@@ -27,9 +27,12 @@ export function challengeText(id: string, nonce: string): string {
 export interface TokenRequest {
   readonly protocol: number
   readonly id: string
+  readonly pub: string
   readonly nonce: string
   /** Base64 of the signature over `challengeText`. */
   readonly signature: string
+  /** A new token for a minion that is connected: nothing that anybody needs to be told. */
+  readonly renewal: boolean
 }
 
 export interface TokenAnswer {
@@ -51,7 +54,7 @@ export interface JobMessage {
 }
 
 /** Why the server ends a stream. After `replaced`, `rejected` and `deleted` the minion waits before it comes back, else it comes back soon. */
-export type ByeReason = 'replaced' | 'rejected' | 'deleted' | 'expired' | 'stopping' | 'slow'
+export type ByeReason = 'replaced' | 'rejected' | 'deleted' | 'expired' | 'stopping' | 'slow' | 'silent'
 
 export type Down =
   /** First line. `heartbeat_seconds`: a line comes at least so often, and the minion is heard of at least so often. `grains`: the server has none. */
@@ -69,6 +72,8 @@ export interface UpEvent {
   readonly data: unknown
   /** Stand in the envelope beside `id` and `tag`. */
   readonly preload?: Readonly<Record<string, unknown>>
+  /** The job whose function fired it: the event then has the job's cause. */
+  readonly jid?: string
 }
 
 /** What came of a job. Fields have Salt's names; the server checks them. */
