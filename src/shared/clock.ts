@@ -14,8 +14,12 @@ export class SystemClock implements Clock {
   }
 }
 
+/** The second that was printed last: nearly every event falls into the same one, and printing a date is slow. */
+let printed = { second: Number.NaN, text: '' }
+
 /** `2026-11-22T20:37:58.556949`: Salt's `_stamp` (UTC, no zone suffix). */
 export function stampOf(us: number): string {
-  const seconds = new Date(Math.floor(us / 1000)).toISOString().slice(0, 19)
-  return `${seconds}.${String(us % 1_000_000).padStart(6, '0')}`
+  const second = Math.floor(us / 1_000_000)
+  if (second !== printed.second) printed = { second, text: new Date(second * 1_000).toISOString().slice(0, 19) }
+  return `${printed.text}.${String(us % 1_000_000).padStart(6, '0')}`
 }

@@ -40,6 +40,14 @@ export function tokenContract(t: Test, open: OpenStore): void {
     t.equal(await tokens.revoke('zz', 20), 'unknown')
   })
 
+  t.test('a token that is put again is changed, and stays revoked', async t => {
+    const { tokens } = (await open(t)).store
+    await tokens.put(token('a', 10, 100))
+    await tokens.revoke('a', 20)
+    await tokens.put({ ...token('a', 30, 300), label: 'admin' })
+    t.strictSame(await tokens.live(0), [{ ...token('a', 30, 300), label: 'admin', revokedUs: 20 }])
+  })
+
   t.test('trimming drops expired tokens and no others', async t => {
     const { tokens } = (await open(t)).store
     await tokens.put(token('a', 10, 100))

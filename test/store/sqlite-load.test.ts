@@ -1,3 +1,4 @@
+import { Worker } from 'node:worker_threads'
 import t from 'tap'
 import type { NewEvent } from '../../src/events/event.js'
 import { newEvent, tempStore } from '../helpers/store.js'
@@ -43,6 +44,27 @@ t.test('more bytes than may wait are refused, but a single large operation is ta
   await t.rejects(events.append([newEvent('x')]), { code: 'STORE_BUSY' })
   t.strictSame((await first).seqs, [1])
   t.strictSame((await events.append([large])).seqs, [2])
+})
+
+t.test('when the writer is gone callers are told, reading goes on, and closing still works', async t => {
+  const posted = new Set<Worker>()
+  const { postMessage } = Worker.prototype
+  Worker.prototype.postMessage = function (...args: Parameters<Worker['postMessage']>) {
+    posted.add(this)
+    return postMessage.apply(this, args)
+  }
+  t.teardown(() => {
+    Worker.prototype.postMessage = postMessage
+  })
+  const store = await tempStore(t)
+  await store.events.append([newEvent('x')])
+  const [writer] = posted
+  const waiting = store.events.append([newEvent('y')])
+  await Promise.all([t.rejects(waiting, { code: 'STORE_FAILED' }), writer!.terminate()])
+  await t.rejects(store.events.append([newEvent('z')]), { code: 'STORE_FAILED', status: 503 })
+  t.equal(store.stats().failing, 'the writer ended')
+  t.equal((await store.events.get(1))?.tag, 'x')
+  await store.close()
 })
 
 function bound(store: Awaited<ReturnType<typeof tempStore>>) {

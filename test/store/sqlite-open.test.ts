@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, readFile, truncate, writeFile } from 'node:fs/promises'
+import { copyFile, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import t from 'tap'
@@ -30,11 +30,19 @@ t.test('a start refuses to go on when commits would not be synced', async t => {
   t.throws(() => assertDurable(db), { code: 'STORE_FAILED' })
 })
 
-t.test('the folder of the log is made, for its owner alone to enter', async t => {
+t.test('folder and files of the log are made for their owner alone', async t => {
   const file = join(await tempFolder(t), 'deep', 'data', 'brine.db')
   const store = await tempStore(t, { file })
   t.strictSame((await store.events.append([newEvent('x')])).seqs, [1])
   t.equal(store.location, file)
+  t.equal((await stat(join(file, '..'))).mode & 0o777, 0o700)
+  for (const name of [file, `${file}-wal`]) t.equal((await stat(name)).mode & 0o777, 0o600, name)
+})
+
+t.test('a place where no log can be is refused by its name', async t => {
+  const folder = await tempFolder(t)
+  await writeFile(join(folder, 'file'), '')
+  await t.rejects(openSqliteStore({ file: join(folder, 'file', 'brine.db'), clock }), { code: 'STORE_FAILED', message: /brine\.db/ })
 })
 
 t.test('a log that another store has open is refused, with the pid of its server', async t => {

@@ -21,9 +21,12 @@ export function failureOf(error: unknown, file: string): Failure {
   return { code: 'STORE_FAILED', values: [`${error.message} (${error.code})`] }
 }
 
+/** SQLite's complaints about one value or statement. Any other is about the file or the machine. */
+const ABOUT_ONE_OPERATION = /^SQLITE_(CONSTRAINT|MISMATCH|TOOBIG|RANGE)/
+
 /** True when the error is about the file or the machine, so that no other operation of the batch can succeed either. */
 export function isEnginesFailure(error: unknown): boolean {
-  return isSqliteError(error) && !error.code.startsWith('SQLITE_CONSTRAINT')
+  return isSqliteError(error) && !ABOUT_ONE_OPERATION.test(error.code)
 }
 
 /** A failure from another thread as the error that callers meet. */

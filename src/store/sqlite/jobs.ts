@@ -184,16 +184,17 @@ function jobSearch(db: Database) {
   const get = db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE jid = ?`)
   return (query: JobQuery): FoundJobs => {
     const wanted = jobFilter(query)
-    const rows: JobRow[] = []
+    const found: string[] = []
     let looked = 0
     let jid = query.before ?? AFTER_EVERY_JID
-    for (const row of (query.state === 'running' ? running : all).all(jid) as SearchRow[]) {
+    for (const row of (query.state === 'running' ? running : all).iterate(jid) as IterableIterator<SearchRow>) {
       jid = row[0]
       looked++
-      if (wanted(row)) rows.push(get.get(jid) as JobRow)
-      if (rows.length >= query.limit) break
+      if (wanted(row)) found.push(jid)
+      if (found.length >= query.limit) break
     }
-    return { rows, searchedTo: looked < SEARCHED_AT_ONCE && rows.length < query.limit ? null : jid }
+    const isOver = looked < SEARCHED_AT_ONCE && found.length < query.limit
+    return { rows: found.map(each => get.get(each) as JobRow), searchedTo: isOver ? null : jid }
   }
 }
 

@@ -1,6 +1,7 @@
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
+import { BrineError, isBrineError } from '../../errors.js'
 import type { Clock } from '../../shared/clock.js'
 import type { Store, StoreStats } from '../store.js'
 import { SqliteEvents } from './events.js'
@@ -33,8 +34,9 @@ export interface SqliteOptions {
  */
 export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
   const { file, clock, log, maxWaiting = 20_000, maxWaitingBytes = 128 * 1024 * 1024, maxPages } = options
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  const unlock = lockFile(file)
+  const unlock = claim(file)
+  // Loads its threads while the writer makes or migrates the file.
+  const readers = new Readers(file)
   try {
     const writer = await Writer.start({
       file,
@@ -43,11 +45,25 @@ export async function openSqliteStore(options: SqliteOptions): Promise<Store> {
       ...(log && { log }),
       ...(maxPages === undefined ? {} : { maxPages })
     })
-    const readers = await Readers.start(file)
     return new SqliteStore(file, clock, writer, readers, unlock)
   } catch (error) {
+    await readers.close()
     unlock()
     throw error
+  }
+}
+
+/** Makes folder and file where they are missing, readable by their owner alone (returns and grains are nobody else's business), and locks the file. */
+function claim(file: string): () => void {
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    const unlock = lockFile(file)
+    // Under the lock: closing a descriptor of a file that this process has open as a database would end SQLite's locks on it.
+    closeSync(openSync(file, 'a', 0o600))
+    return unlock
+  } catch (error) {
+    if (isBrineError(error)) throw error
+    throw new BrineError('STORE_FAILED', [`${file}: ${(error as Error).message}`], { cause: error })
   }
 }
 

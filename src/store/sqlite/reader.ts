@@ -1,7 +1,6 @@
 /** A reading thread: one connection, one question after the other. */
 import { parentPort, type TransferListItem, workerData } from 'node:worker_threads'
-import type { Failure } from './batch.js'
-import { type Database, openForReading } from './database.js'
+import { openForReading } from './database.js'
 import { failureOf } from './failures.js'
 import { type OperationTable, reads } from './operations.js'
 import type { Answer, Question, ReaderData } from './readers.js'
@@ -9,21 +8,12 @@ import type { Answer, Question, ReaderData } from './readers.js'
 const port = parentPort!
 const { file } = workerData as ReaderData
 
-function main(): void {
-  let db: Database
-  try {
-    db = openForReading(file)
-  } catch (error) {
-    port.postMessage(failureOf(error, file) satisfies Failure)
-    return
-  }
-  const table: OperationTable = reads(db)
-  port.on('message', (question: Question) => answer(table, question))
-  port.postMessage('ready')
-}
+/** Set once the file is open. The first question comes after the writer made and migrated it; one that fails to open it does not stop the next. */
+let table: OperationTable | null = null
 
-function answer(table: OperationTable, [number, name, args]: Question): void {
+function answer([number, name, args]: Question): void {
   try {
+    table ??= reads(openForReading(file))
     const operation = table[name]
     if (operation === undefined) throw new Error(`unknown question ${name}`)
     const value = operation(args as never)
@@ -41,4 +31,4 @@ function transferable(value: unknown): TransferListItem[] {
     .map(part => part.buffer as ArrayBuffer)
 }
 
-main()
+port.on('message', answer)

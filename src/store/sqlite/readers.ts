@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { BrineError, brineError } from '../../errors.js'
 import type { Failure } from './batch.js'
@@ -26,14 +25,10 @@ export class Readers {
   readonly #small: Reader
   readonly #pages: Reader
 
-  private constructor(small: Reader, pages: Reader) {
-    this.#small = small
-    this.#pages = pages
-  }
-
-  static async start(file: string): Promise<Readers> {
-    const [small, pages] = await Promise.all([Reader.start(file, 'brine-reader'), Reader.start(file, 'brine-pages')])
-    return new Readers(small, pages)
+  /** The threads start at once; each opens the file for its first question. */
+  constructor(file: string) {
+    this.#small = new Reader(file, 'brine-reader')
+    this.#pages = new Reader(file, 'brine-pages')
   }
 
   /** A question that an index answers. */
@@ -53,20 +48,12 @@ class Reader {
   #number = 0
   #gone: BrineError | null = null
 
-  private constructor(worker: Worker) {
-    this.#worker = worker
-    worker.on('message', (answer: Answer) => this.#onAnswer(answer))
-    worker.on('error', error => this.#lost(error.message))
-    worker.on('exit', () => this.#lost('the reader ended'))
-  }
-
-  static async start(file: string, name: string): Promise<Reader> {
+  constructor(file: string, name: string) {
     const data: ReaderData = { file }
-    const worker = new Worker(new URL('./reader.js', import.meta.url), { workerData: data, name })
-    const [failure] = (await once(worker, 'message')) as [Failure | 'ready']
-    if (failure === 'ready') return new Reader(worker)
-    await worker.terminate()
-    throw errorOf(failure)
+    this.#worker = new Worker(new URL('./reader.js', import.meta.url), { workerData: data, name })
+    this.#worker.on('message', (answer: Answer) => this.#onAnswer(answer))
+    this.#worker.on('error', error => this.#lost(error.message))
+    this.#worker.on('exit', () => this.#lost('the reader ended'))
   }
 
   readonly ask: Ask = (name, args) => {

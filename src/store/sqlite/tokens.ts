@@ -9,8 +9,11 @@ const TRIM_STEP = 1_000
 type TokenRow = [jti: string, user: string, eauth: string, label: string, issuedUs: number, expiresUs: number, revokedUs: number | null]
 
 export function tokenWrites(db: Database) {
+  // Not a replacement: a token that is revoked stays so, whoever puts it again.
   const put = db.prepare(
-    'INSERT OR REPLACE INTO tokens (jti, user, eauth, label, issued_us, expires_us, revoked_us) VALUES (?, ?, ?, ?, ?, ?, ?)'
+    `INSERT INTO tokens (jti, user, eauth, label, issued_us, expires_us, revoked_us) VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (jti) DO UPDATE SET user = excluded.user, eauth = excluded.eauth, label = excluded.label,
+       issued_us = excluded.issued_us, expires_us = excluded.expires_us`
   )
   const revoke = db.prepare('UPDATE tokens SET revoked_us = ifnull(revoked_us, ?) WHERE jti = ?')
   const trim = db.prepare('DELETE FROM tokens WHERE jti IN (SELECT jti FROM tokens WHERE expires_us <= ? ORDER BY expires_us LIMIT ?)')

@@ -154,7 +154,11 @@ class Transactions {
 
   #rollback(): void {
     // Some failures (a full disk among them) make SQLite roll back by itself.
-    if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
+    try {
+      if (this.#db.inTransaction) this.#db.exec('ROLLBACK')
+    } catch {
+      // Then the next BEGIN fails as well and says why; ending this thread would not help anybody.
+    }
     this.#appender.rolledBack()
   }
 }
