@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import answers, { type AnswersOptions } from '../src/plugins/answers.js'
 import { requireToken } from '../src/plugins/authenticate.js'
 import { answerOptions, notePaths, type PathMethods, refuseOtherMethods } from '../src/plugins/errors.js'
+import { requireMinion } from '../src/plugins/minion.js'
 import { events, stream } from './events.js'
 import { health } from './health.js'
 import { hook } from './hook.js'
@@ -10,6 +11,11 @@ import { keys } from './keys.js'
 import { login } from './login.js'
 import { logout } from './logout.js'
 import { metrics } from './metrics.js'
+import { enroll } from './minion/enroll.js'
+import { files as minionFiles } from './minion/files.js'
+import { stream as minionStream } from './minion/stream.js'
+import { token as minionToken } from './minion/token.js'
+import { up as minionUp } from './minion/up.js'
 import { minions } from './minions.js'
 import { lowstate, welcome } from './root.js'
 import { run } from './run.js'
@@ -33,9 +39,11 @@ const AREAS: readonly Area[] = [
   { guard: streamToken, answers: null, routes: [stream] },
   { guard: token, answers: { lenient: true }, routes: [events] },
   { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, keys, logout, tokens] },
+  { guard: requireMinion, answers: null, routes: [minionStream, minionUp, minionFiles] },
   // Open to all: they check credentials themselves, or have nothing to hide.
   { guard: open, answers: {}, routes: [welcome, run, login] },
   { guard: open, answers: { lenient: true }, routes: [health] },
+  { guard: open, answers: null, routes: [enroll, minionToken] },
   { guard: open, answers: null, routes: [metrics] }
 ]
 

@@ -35,8 +35,6 @@ export interface HttpLinkOptions {
   readonly auth: Pick<Authenticator, 'minionToken'>
   readonly store: { readonly jobs: Pick<JobStore, 'pending' | 'acknowledge'> }
   readonly events: Pick<EventLog, 'fire'>
-  /** `Jobs`, which in turn needs this link: asked when the first return comes. */
-  readonly returns: () => Returns
   readonly clock: Clock
   readonly config: {
     readonly file_roots: Readonly<Record<string, readonly string[]>>
@@ -49,11 +47,19 @@ export interface HttpLinkOptions {
   }
 }
 
+/** Until somebody records returns, minions keep them. */
+const NOBODY: Returns = {
+  recordReturn: () => Promise.reject(brineError('SHUTTING_DOWN')),
+  causeOf: () => Promise.reject(brineError('SHUTTING_DOWN'))
+}
+
 type PresenceListener = (id: string, connected: boolean) => void
 
 export class HttpLink implements MinionLink {
   /** What minions may read of `file_roots`. */
   readonly files: FileRoots
+  /** Who records returns: `Jobs`, which needs this link and is therefore made after it. */
+  returns: Returns = NOBODY
   readonly #o: HttpLinkOptions
   readonly #challenges: Challenges
   readonly #receiver: Receiver
@@ -62,29 +68,17 @@ export class HttpLink implements MinionLink {
   readonly #tokenEnds = new Map<string, number>()
   readonly #listeners = new Set<PresenceListener>()
   #timer: NodeJS.Timeout | null = null
-  #unlisten: (() => void) | null = null
+  readonly #unlisten: () => void
   #stopped = false
 
   constructor(options: HttpLinkOptions) {
     this.#o = options
-    const { keys, events, store, config, returns } = options
-    this.files = new FileRoots(config.file_roots)
+    this.files = new FileRoots(options.config.file_roots)
     this.#challenges = new Challenges(options.clock)
-    this.#receiver = new Receiver({
-      keys,
-      events,
-      store,
-      config,
-      returns: { recordReturn: (id, raw) => returns().recordReturn(id, raw), causeOf: jid => returns().causeOf(jid) }
-    })
-  }
-
-  /** Begins to look after streams. May be called twice. */
-  start(): void {
-    this.#unlisten ??= this.#o.keys.onChange((id, state) => {
+    this.#receiver = new Receiver({ ...options, returns: () => this.returns })
+    this.#unlisten = options.keys.onChange((id, state) => {
       if (state !== 'accepted') this.disconnect(id, state === 'rejected' ? 'rejected' : 'deleted')
     })
-    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref()
   }
 
   /** Ends all streams, saying so, and opens no more. To be called before the HTTP server closes, which waits for them. May be called twice. */
@@ -92,8 +86,7 @@ export class HttpLink implements MinionLink {
     this.#stopped = true
     if (this.#timer) clearInterval(this.#timer)
     this.#timer = null
-    this.#unlisten?.()
-    this.#unlisten = null
+    this.#unlisten()
     for (const id of this.connected()) this.disconnect(id, 'stopping')
   }
 
@@ -188,6 +181,7 @@ export class HttpLink implements MinionLink {
       this.disconnect(id, 'stopping')
       return
     }
+    this.#timer ??= setInterval(() => this.#tick(), TICK_MS).unref()
     this.#o.log.info({ id }, before ? 'minion connected again' : 'minion connected')
     if (!before) this.#tell(id, true)
   }

@@ -20,7 +20,7 @@ export interface ReceiverOptions {
   readonly keys: Pick<Keys, 'putFacts'>
   readonly events: Pick<EventLog, 'fire'>
   readonly store: { readonly jobs: Pick<JobStore, 'acknowledge'> }
-  readonly returns: Returns
+  readonly returns: () => Returns
   readonly config: { readonly enable_legacy_startup_events: boolean }
 }
 
@@ -71,13 +71,13 @@ export class Receiver {
   }
 
   async #record(minion: Caller, item: UpReturn): Promise<void> {
-    await this.#o.returns.recordReturn(minion.user, item.return)
+    await this.#o.returns().recordReturn(minion.user, item.return)
   }
 
   async #causes(items: readonly UpItem[]): Promise<Map<string, Cause>> {
     const causes = new Map<string, Cause>()
     for (const jid of new Set(items.flatMap(item => (item.kind === 'event' && item.jid !== undefined ? [item.jid] : [])))) {
-      const cause = await this.#o.returns.causeOf(jid)
+      const cause = await this.#o.returns().causeOf(jid)
       if (cause) causes.set(jid, cause)
     }
     return causes

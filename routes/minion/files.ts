@@ -1,0 +1,50 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { Type } from 'typebox'
+import { brineError } from '../../src/errors.js'
+import { refusals } from '../../src/plugins/errors.js'
+
+const Saltenv = Type.Optional(Type.String({ default: 'base', maxLength: 255, description: 'Environment of file_roots' }))
+
+/** GET /minion/file, /minion/files, /minion/environments: the server's file_roots for minions. */
+export const files: FastifyPluginAsync = async app => {
+  const { link } = app.services
+  const common = { tags: ['link'], security: [{ bearer: [] }] }
+
+  const one = {
+    ...common,
+    summary: 'A file of file_roots',
+    description:
+      'The ETag is the SHA-256 of the content, in quotes; with If-None-Match a file that is still the same is answered with 304.',
+    querystring: Type.Object({ path: Type.String({ maxLength: 4096 }), saltenv: Saltenv }, { additionalProperties: false }),
+    response: { 200: Type.String(), ...refusals(400, 401, 404) }
+  }
+  app.get<{ Querystring: { path: string; saltenv?: string } }>('/minion/file', { schema: one }, async (request, reply) => {
+    const { path, saltenv = 'base' } = request.query
+    const file = await link.files.open(path, saltenv)
+    if (file === null) throw brineError('NOT_FOUND', `salt://${path.slice(0, 200)}`)
+    const etag = `"${file.hash}"`
+    reply.header('etag', etag).header('cache-control', 'private, no-cache')
+    if (request.headers['if-none-match'] === etag || request.method === 'HEAD') {
+      await file.close()
+      return reply.code(request.method === 'HEAD' ? 200 : 304).send()
+    }
+    return reply.header('content-length', file.size).type('application/octet-stream').send(file.content())
+  })
+
+  const list = {
+    ...common,
+    summary: 'Paths of all files of an environment',
+    querystring: Type.Object({ saltenv: Saltenv }, { additionalProperties: false }),
+    response: { 200: Type.Object({ files: Type.Array(Type.String()) }), ...refusals(401, 503) }
+  }
+  app.get<{ Querystring: { saltenv?: string } }>('/minion/files', { schema: list }, async request => ({
+    files: await link.files.list(request.query.saltenv ?? 'base')
+  }))
+
+  const environments = {
+    ...common,
+    summary: 'Environments of file_roots',
+    response: { 200: Type.Object({ environments: Type.Array(Type.String()) }), ...refusals(401) }
+  }
+  app.get('/minion/environments', { schema: environments }, async () => ({ environments: link.files.environments() }))
+}
