@@ -1,6 +1,7 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import { refusals } from '../src/plugins/errors.js'
 import { MAX_LISTED } from '../src/runners/jobs.js'
-import { JobId, Return } from './schemas.js'
+import { JobId, Return, TOKEN } from './schemas.js'
 
 const List = Type.Object(
   {
@@ -28,8 +29,9 @@ export const jobs: FastifyPluginAsyncTypebox = async app => {
     tags: ['jobs'],
     summary: 'Jobs, newest first',
     description: `{jid: {Function, Arguments, Target, Target-type, User, StartTime}}, ${MAX_LISTED} at most. When there are more, the Link header names the next page.`,
+    security: TOKEN,
     querystring: List,
-    response: { 200: Type.Union([Job, Return]) }
+    response: { 200: Type.Union([Job, Return]), ...refusals(400, 401, 404, 406) }
   }
   app.get('/jobs', { schema }, async (request, reply) => {
     const { jid, before, limit = MAX_LISTED } = request.query
@@ -45,7 +47,8 @@ export const jobs: FastifyPluginAsyncTypebox = async app => {
     summary: 'A job and its returns',
     params: Type.Object({ jid: JobId }),
     querystring: One,
-    response: { 200: Job }
+    security: TOKEN,
+    response: { 200: Job, ...refusals(400, 401, 404, 406) }
   }
   app.get('/jobs/:jid', { schema: one }, request => show(request.params.jid, request.caller))
 }

@@ -3,8 +3,9 @@ import type { Authenticator } from '../src/auth/authenticator.js'
 import type { Caller } from '../src/auth/caller.js'
 import { brineError, isBrineError } from '../src/errors.js'
 import { readLowstate } from '../src/jobs/chunk.js'
+import { refusals } from '../src/plugins/errors.js'
 import { callFrom } from './call-from.js'
-import { Return } from './schemas.js'
+import { Lowstate, Return, uncheckedHere } from './schemas.js'
 
 const Welcome = Type.Object({ return: Type.String(), clients: Type.Array(Type.String()) })
 /** What of a chunk says who calls. It is taken off before the chunk is run. */
@@ -14,16 +15,17 @@ type Fields = Record<string, unknown>
 /** POST /run: commands without a session; each chunk says who calls, with `token`, or with `username`, `password` and `eauth`. */
 export const run: FastifyPluginAsyncTypebox = async app => {
   const { commands, auth } = app.services
-  const open = { tags: ['commands'], summary: 'Welcome, and the names of the clients', response: { 200: Welcome } }
+  const open = { tags: ['commands'], summary: 'Welcome, and the names of the clients', response: { 200: Welcome, ...refusals(406) } }
   app.get('/run', { schema: open }, () => ({ return: 'Welcome', clients: [...commands.clients] }))
 
   const schema = {
     tags: ['commands'],
     summary: 'Run commands with credentials in each chunk',
     description: 'As POST /, without a session: each chunk has `token`, or `username`, `password` and `eauth`.',
-    response: { 200: Return }
+    body: Lowstate,
+    response: { 200: Return, ...refusals(400, 401, 406, 409, 413, 429, 503, 504) }
   }
-  app.post('/run', { schema }, async (request, reply) => {
+  app.post('/run', { schema, validatorCompiler: uncheckedHere }, async (request, reply) => {
     const authenticated: { chunk: unknown; caller: Caller; credential: 'token' | 'eauth' }[] = []
     for (const chunk of readLowstate(request.body)) {
       const fields = typeof chunk === 'object' && chunk !== null ? (chunk as Fields) : {}

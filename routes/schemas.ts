@@ -27,3 +27,12 @@ export const Chunk = Type.Object(
 
 /** Salt's answers: what stands in `return` depends on what was asked. */
 export const Return = Type.Object({ return: Type.Array(Type.Unknown()) })
+
+/** What POST /, /run and /minions take. */
+export const Lowstate = Type.Union([Type.Array(Chunk), Chunk])
+
+/** For routes whose body is documented by `Lowstate` and checked by the service, which tells the place and the field better. */
+export const uncheckedHere = () => () => true
+
+/** The ways to send a token, for the documentation. */
+export const TOKEN = [{ token: [] }, { bearer: [] }, { cookie: [] }]

@@ -7,11 +7,11 @@ import type { MinionLink } from '../link/link.js'
 import { packArguments } from '../shared/arguments.js'
 import type { Clock } from '../shared/clock.js'
 import type { Delivery, JobRecord, JobStore, NewJob, ReturnRecord } from '../store/store.js'
-import { matchTarget, parseTarget, type Target } from '../targeting/index.js'
-import { expandNodegroup, type Nodegroups } from '../targeting/nodegroups.js'
+import type { Nodegroups } from '../targeting/nodegroups.js'
 import type { JidSource } from './jid.js'
 import { publishEvents, type TaggedData } from './job.js'
 import { checkReturn, jidOfReturnTag, returnEvent, returnOfEvent, TRIMMED, unaskedReturnEvent } from './return.js'
+import { meantMinions, shownTarget } from './target.js'
 import { Waiter } from './waiter.js'
 
 /** Jobs whose origin is remembered, so that a return costs no read. 10,000 jobs are a few MB; an older one is read from the store again. */
@@ -131,27 +131,26 @@ export class Jobs {
    * @throws TARGET_SYNTAX, TARGET_TYPE; JID_TAKEN when the chosen job id belongs to another job; SHUTTING_DOWN
    */
   async publish(request: PublishRequest): Promise<Published> {
-    if (this.#stopping.signal.aborted) throw new BrineError('SHUTTING_DOWN', [], { retryAfter: 5 })
-    const target = parseTarget(request.tgt, request.tgtType, {
-      nodegroups: this.#o.config.nodegroups,
-      ...(request.delimiter === undefined ? {} : { delimiter: request.delimiter })
-    })
-    const { minions, missing } = this.#meant(target)
+    if (this.#stopping.signal.aborted) throw shuttingDown()
+    const { keys, config, events, store, link } = this.#o
+    const { tgt, tgtType, delimiter } = request
+    const { minions, missing } = meantMinions(tgt, tgtType, { keys, nodegroups: config.nodegroups, delimiter })
     if (minions.length === 0) return { status: 'no-match', missing }
     const job = this.#newJob(request, minions, missing)
     const source: Source = request.reactionId === undefined ? `user:${request.user}` : 'reactor'
-    const events = publishEvents(job).map(([tag, data]) => this.#o.events.prepare(tag, data, { source, cause: job.cause }))
+    const told = publishEvents(job).map(([tag, data]) => events.prepare(tag, data, { source, cause: job.cause }))
     this.#remember(job.jid, originOf(job))
-    const outcome = await this.#o.store.jobs.publish(job, events)
+    const outcome = await store.jobs.publish(job, told)
     if (outcome === 'exists') return this.#existing(job)
     this.#expectDeadline(job.deadlineUs)
-    for (const minion of minions) this.#o.link.send(minion, deliveryOf(job, minion))
+    for (const minion of minions) link.send(minion, deliveryOf(job, minion))
     return { status: 'published', jid: job.jid, minions, missing }
   }
 
   /**
    * The returns of these minions as they come, those that were there before first. Ends when all have returned, when those that have not
    * are not connected or say that they do not run the job (asked after `timeoutSeconds` without a return), or when `signal` aborts.
+   * @throws SHUTTING_DOWN when the server stops; TOO_MANY
    */
   async *follow(jid: string, minions: readonly string[], options: FollowOptions = {}): AsyncGenerator<ReturnRecord, void> {
     const waiter = this.#watch(jid, minions)
@@ -163,6 +162,7 @@ export class Jobs {
       for (const ret of await this.#o.store.jobs.returns(jid)) waiter.deliver(ret)
       for (;;) {
         for (const ret of waiter.take()) yield ret.return === TRIMMED ? await this.#whole(ret) : ret
+        if (this.#stopping.signal.aborted) throw shuttingDown()
         if (waiter.open.size === 0 || signal.aborted || performance.now() > endAt) return
         if ((await waiter.wait(askAt - performance.now(), signal)) !== 'timeout') continue
         for (const gone of await this.#gone(jid, [...waiter.open], options, signal)) waiter.open.delete(gone)
@@ -241,7 +241,7 @@ export class Jobs {
       jid: request.jid ?? this.#o.jids.next(),
       fun: request.fun,
       arg: packArguments(request.arg, request.kwarg),
-      ...this.#shownTarget(request),
+      ...shownTarget(request.tgt, request.tgtType, this.#o.config.nodegroups),
       user: request.user,
       minions,
       missing,
@@ -254,12 +254,6 @@ export class Jobs {
     }
   }
 
-  /** A nodegroup is shown as the compound target that it stands for, as in Salt. */
-  #shownTarget({ tgt, tgtType }: PublishRequest): { tgt: unknown; tgtType: string } {
-    if (tgtType !== 'nodegroup') return { tgt, tgtType }
-    return { tgt: expandNodegroup(String(tgt), this.#o.config.nodegroups).join(' '), tgtType: 'compound' }
-  }
-
   /** A reaction that is dispatched again finds its own job. Anybody else chose the id of somebody's job. */
   async #existing(wanted: NewJob): Promise<Published> {
     this.#origins.delete(wanted.jid)
@@ -267,28 +261,6 @@ export class Jobs {
     const same = job !== null && job.user === wanted.user && JSON.stringify(job.fun) === JSON.stringify(wanted.fun)
     if (!same) throw brineError('JID_TAKEN', wanted.jid)
     return { status: 'exists', jid: job.jid, minions: job.minions, missing: job.missing }
-  }
-
-  /**
-   * Who is meant now. Minions whose grains are not known are left out where the target asks for them: in Salt they are kept and decide
-   * themselves, but here a job runs wherever it is sent. A list keeps its order, as in Salt.
-   */
-  #meant(target: Target): { minions: readonly string[]; missing: readonly string[] } {
-    const { minions, missing, uncertain } = matchTarget(target, this.#facts())
-    const out = new Set(uncertain)
-    const certain = out.size === 0 ? minions : minions.filter(id => !out.has(id))
-    if (target.kind !== 'list') return { minions: certain, missing }
-    const meant = new Set(certain)
-    return { minions: [...new Set(target.ids)].filter(id => meant.has(id)), missing }
-  }
-
-  *#facts(): Iterable<{ id: string; grains: Record<string, unknown>; cached: boolean }> {
-    const known = new Map<string, Record<string, unknown>>()
-    for (const { id, grains } of this.#o.keys.facts()) known.set(id, grains)
-    for (const id of this.#o.keys.accepted()) {
-      const grains = known.get(id)
-      yield { id, grains: grains ?? {}, cached: grains !== undefined }
-    }
   }
 
   async #origin(jid: string): Promise<Origin | null> {
@@ -408,6 +380,10 @@ export class Jobs {
  */
 function isUnasked(job: JobRecord): boolean {
   return job.tgt === 'unknown-target' && job.tgtType === 'list'
+}
+
+function shuttingDown(): BrineError {
+  return new BrineError('SHUTTING_DOWN', [], { retryAfter: 5 })
 }
 
 function originOf(job: Pick<NewJob, 'user' | 'metadata' | 'cause' | 'minions'>): Origin {

@@ -103,7 +103,11 @@ export class Commands {
     const path = (at: number) => (chunks.length === 1 ? '' : `[${at}].`)
     const admitted = chunks.map((sent, at) => this.#admit(sent, path(at)))
     const entries: unknown[] = []
-    for (const each of admitted) entries.push(...(await this.#perform(each, from)))
+    for (const each of admitted) {
+      // once more: while earlier chunks waited, minions may have come that this one would mean and the caller may not reach
+      authorise(each.call, each.caller)
+      entries.push(...(await this.#perform(each, from)))
+    }
     return entries
   }
 
@@ -258,10 +262,18 @@ export class Commands {
     const asked: FunctionCall = { fun: call.fun, args: call.args, kwargs: call.kwargs }
     const run = async () => {
       const fn = functionOf(call.kind, call.fun)
-      const outcome = await callFunction(call.kind, fn, asked, context)
-      const event = returnCallEvent(call.kind, asked, outcome, context, this.#o.events, fn)
-      await this.#o.store.events.append([event])
-      return { outcome, event }
+      const tell = async (outcome: Outcome) => {
+        const event = returnCallEvent(call.kind, asked, outcome, context, this.#o.events, fn)
+        await this.#o.store.events.append([event])
+        return { outcome, event }
+      }
+      try {
+        return await tell(await callFunction(call.kind, fn, asked, context))
+      } catch (error) {
+        // the store, or the end of the server: told in the log too, where that still can be
+        await tell({ return: String((error as Error).message), success: false }).catch(() => {})
+        throw error
+      }
     }
     const first = this.#o.store.events.append([newCallEvent(call.kind, asked, context, this.#o.events)])
     const ended = first.then(run).finally(() => this.#running.delete(ended))

@@ -1,4 +1,4 @@
-import { matchTarget, parseTarget } from '../targeting/index.js'
+import { meantMinions } from '../jobs/target.js'
 import { param, type ServerFunction, serverFunction } from './function.js'
 
 const grains = serverFunction({
@@ -6,11 +6,9 @@ const grains = serverFunction({
   doc: 'Show the grains that the minions sent last, without asking them: {minion: grains}.',
   params: { tgt: param.anyOr('*'), tgt_type: param.textOr('glob') },
   run({ config, keys }, { tgt, tgt_type }) {
-    const accepted = new Set(keys.accepted())
-    const facts = [...keys.facts()].filter(known => accepted.has(known.id)).map(known => ({ ...known, cached: true }))
-    const { minions } = matchTarget(parseTarget(tgt, tgt_type, { nodegroups: config.nodegroups }), facts)
-    const byId = new Map(facts.map(known => [known.id, known.grains]))
-    return Object.fromEntries(minions.map(id => [id, byId.get(id)]))
+    const { minions } = meantMinions(tgt, tgt_type, { keys, nodegroups: config.nodegroups })
+    const known = new Map([...keys.facts()].map(facts => [facts.id, facts.grains]))
+    return Object.fromEntries(minions.filter(id => known.has(id)).map(id => [id, known.get(id)]))
   }
 })
 

@@ -2,7 +2,7 @@
  * Calling a runner or wheel function: the event that it begins, the call, the event with what it gave. The three stand alone as well,
  * because the reactor writes the first one in the transaction that marks its reaction dispatched.
  */
-import { isBrineError } from '../errors.js'
+import { BrineError, isBrineError } from '../errors.js'
 import type { EventData, NewEvent } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import { TRIMMED } from '../jobs/return.js'
@@ -65,8 +65,8 @@ function prepare(events: Pick<EventLog, 'prepare'>, tag: string, data: EventData
 }
 
 /**
- * Runs the function, without events. `unknown` tells how a function is answered that does not exist.
- * @throws what is not the call's fault: the store is busy, full or gone (STORE_…)
+ * Runs the function, without events. What goes wrong in it, or with its name and arguments, is a text in the outcome.
+ * @throws what is not the call's fault: the store is busy, full or gone (STORE_…), the server stops (SHUTTING_DOWN)
  */
 export async function callFunction(
   kind: FunctionKind,
@@ -80,6 +80,7 @@ export async function callFunction(
     const { args, rest } = bindArguments(fn, call.args, call.kwargs)
     return { return: (await fn.run(context, args, rest)) ?? null, success: true }
   } catch (error) {
+    if (context.signal.aborted) throw new BrineError('SHUTTING_DOWN', [], { retryAfter: 5, cause: error })
     if (isBrineError(error) && error.status >= 500) throw error
     if (error instanceof ArgumentError && error.kind !== 'keyword' && kind === 'runner') return wrongArguments(error, fn)
     return failed(error instanceof Error ? error.message : String(error))

@@ -1,4 +1,4 @@
-import { matchTarget, parseTarget } from '../targeting/index.js'
+import { meantMinions } from '../jobs/target.js'
 import { askMinions } from './ask.js'
 import { type CallContext, param, type ServerFunction, serverFunction } from './function.js'
 
@@ -23,14 +23,9 @@ async function ping(
 ): Promise<{ up: string[]; down: string[] }> {
   const question = { tgt, tgtType: tgt_type, timeoutSeconds: timeout, gatherSeconds: gather_job_timeout }
   const answers = await askMinions(context, { fun: 'test.ping', ...question })
-  const down = targeted(context, tgt, tgt_type).filter(id => !answers.has(id))
+  const { minions } = meantMinions(tgt, tgt_type, { keys: context.keys, nodegroups: context.config.nodegroups })
+  const down = minions.filter(id => !answers.has(id))
   return { up: [...answers.keys()].sort(), down: down.sort() }
-}
-
-function targeted({ config, keys }: CallContext, tgt: unknown, tgtType: string): string[] {
-  const grains = new Map([...keys.facts()].map(facts => [facts.id, facts.grains]))
-  const facts = keys.accepted().map(id => ({ id, grains: grains.get(id) ?? {}, cached: grains.has(id) }))
-  return matchTarget(parseTarget(tgt, tgtType, { nodegroups: config.nodegroups }), facts).minions
 }
 
 const byPing = [

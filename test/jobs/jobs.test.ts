@@ -204,7 +204,7 @@ t.test('nobody waits on after the client has gone, or the server stops', async t
   gone.abort()
   t.same([...(await waits[0]!)], [])
   jobs.stop()
-  t.same([...(await waits[1]!)], [])
+  t.equal(await code(waits[1]!), 'SHUTTING_DOWN')
   t.equal(await code(jobs.publish(ping)), 'SHUTTING_DOWN')
 })
 
@@ -281,4 +281,17 @@ t.test('start and stop may be called twice', async t => {
   jobs.start()
   jobs.stop()
   jobs.stop()
+})
+
+t.test('whom a job is sent to depends on known grains alone, and a list keeps its order', async t => {
+  const { jobs, keys, log } = await bench(t, ['a', 'b', 'c'], { nodegroups: { webs: 'G@role:web or L@c' } })
+  await keys.putFacts('b', { role: 'web' })
+  await keys.putFacts('c', { role: 'db' })
+  t.match(await jobs.publish({ ...ping, tgt: 'role:web', tgtType: 'grain' }), { minions: ['b'] }, "a's grains are not known")
+  t.match(await jobs.publish({ ...ping, tgt: 'not G@role:web', tgtType: 'compound' }), { minions: ['c'] })
+  t.match(await jobs.publish({ ...ping, tgt: 'c,a,c', tgtType: 'list' }), { minions: ['c', 'a'] })
+  t.match(await jobs.publish({ ...ping, tgt: 'webs', tgtType: 'nodegroup' }), { minions: ['b', 'c'] })
+  t.match((await log()).at(-1), { data: { tgt: 'G@role:web or L@c', tgt_type: 'compound' } })
+  t.equal(await code(jobs.publish({ ...ping, tgt: 'a and', tgtType: 'compound' })), 'TARGET_SYNTAX')
+  t.equal(await code(jobs.publish({ ...ping, tgtType: 'bogus' })), 'TARGET_TYPE')
 })

@@ -108,6 +108,26 @@ t.test('each function of a compound command must be permitted, with its own argu
   t.match(await refusal(commands.run({ ...compound, fun: ['test.ping', 'cmd.run'] }, onlyTest)), { code: 'AUTHORIZATION' })
 })
 
+t.test('a later chunk is asked about again when its turn comes', async t => {
+  const { commands, minions } = await bench(t, ['m1'], WORKING)
+  let permitted = true
+  minions.connect('m1', job => {
+    permitted = false
+    return obliging(job)
+  })
+  const chunk = { client: 'local', tgt: '*', fun: 'test.ping' }
+  t.match(
+    await refusal(
+      commands.runAll(
+        [chunk, chunk],
+        callerNamed('ro', () => permitted)
+      )
+    ),
+    { code: 'AUTHORIZATION' }
+  )
+  t.equal(minions.sent.length, 1)
+})
+
 t.test('a chosen job id is used once', async t => {
   const { commands } = await bench(t, ['m1'])
   const chunk = { client: 'local_async', tgt: '*', fun: 'test.ping', jid: '20260101000000000001' }
