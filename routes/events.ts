@@ -92,7 +92,7 @@ export const stream: FastifyPluginAsync = async app => {
     const start = startOf(request, clock.nowUs())
     hub.checkRoom()
     reply.header('content-type', `${SSE};charset=utf-8`).header('cache-control', 'no-store').header('x-accel-buffering', 'no')
-    if (request.method === 'HEAD') return reply.send('')
+    if (request.method === 'HEAD') return reply.send(Buffer.alloc(0))
     await openStream(hub, request, reply, { filter, start })
   })
 }

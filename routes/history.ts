@@ -41,7 +41,7 @@ export async function history(
     ...(wanted.until === undefined ? {} : { untilUs: parseTime(wanted.until, nowUs) })
   }
   reply.header('content-type', form === 'json' ? 'application/json' : 'application/x-ndjson').header('cache-control', 'no-store')
-  if (request.method === 'HEAD') return reply.send('')
+  if (request.method === 'HEAD') return reply.send(Buffer.alloc(0))
   if (wanted.timeout !== undefined && !backward) await someEvent(hub, query, wanted.timeout * 1000, reply)
   const upTo = wanted.timeout === undefined ? query.upTo : Math.min(hub.head, beforeOf(wanted, hub))
   const pages = hub.events.readEncoded({ ...query, upTo }, 'ndjson')

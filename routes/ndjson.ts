@@ -3,19 +3,20 @@ import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { Caller } from '../src/auth/caller.js'
 import { BrineError, brineError } from '../src/errors.js'
-import { eventId, type Seq } from '../src/events/event.js'
+import { eventId, type NewEvent, type Seq } from '../src/events/event.js'
 import { saltJson } from '../src/events/json.js'
+import { errorBody } from '../src/plugins/errors.js'
 import { parseJson } from '../src/plugins/json.js'
 import type { Services } from '../src/services.js'
 import type { Appended } from '../src/store/store.js'
-import { checkFire, type Incoming, readIncoming } from './ingest.js'
+import { checkFire, readIncoming } from './ingest.js'
 
 /** A batch is one commit: large enough that syncing costs little per event, small enough to be held and to let others in between. */
 const BATCH_EVENTS = 500
 const BATCH_BYTES = 1024 * 1024
 
 interface Batch {
-  readonly events: readonly Incoming[]
+  readonly events: readonly NewEvent[]
   /** Lines read up to the batch's last one. */
   readonly lines: number
 }
@@ -50,11 +51,17 @@ async function* answerBatches(
     count += seqs.length
     return line({ count: seqs.length, first: eventId(epoch, seqs[0]!), last: eventId(epoch, seqs[seqs.length - 1]!) })
   }
+  const readLine = (bytes: Buffer): NewEvent => {
+    if (!isUtf8(bytes)) throw brineError('BODY_MALFORMED', 'JSON', 'it is not valid UTF-8')
+    const { tag, data } = readIncoming(parseJson(bytes.toString('utf8')), '')
+    checkFire(caller, tag)
+    return events.prepare(tag, data, { source: caller.source })
+  }
   let committing: Promise<Appended> | null = null
   try {
-    for await (const batch of batches(body, caller, config.max_request_body_size)) {
+    for await (const batch of batches(body, config.max_request_body_size, readLine)) {
       // The store keeps the order of its writers, so the next batch may be handed over before this one is on disk.
-      const next: Promise<Appended> = events.fireMany(batch.events, { source: caller.source })
+      const next: Promise<Appended> = store.events.append(batch.events)
       next.catch(() => {})
       if (committing) yield answer((await committing).seqs)
       committing = next
@@ -65,22 +72,21 @@ async function* answerBatches(
     const pending = committing && (await committing.catch(() => null))
     if (pending && !(count === 0)) yield answer(pending.seqs)
     if (!(error instanceof BrineError) || count === 0) throw error
-    const { status, code, message, hint } = error
-    yield line({ success: false, status, code, error: message, hint, count, request_id: requestId })
+    yield `${errorBody(error, requestId, { success: false, count })}\n`
   }
 }
 
 const line = (value: unknown) => `${saltJson(value)}\n`
 
 /** Checked events, a batch at a time. Errors name the line. */
-async function* batches(body: Readable, caller: Caller, maxLine: number): AsyncGenerator<Batch> {
-  let events: Incoming[] = []
+async function* batches(body: Readable, maxLine: number, read: (line: Buffer) => NewEvent): AsyncGenerator<Batch> {
+  let events: NewEvent[] = []
   let bytes = 0
   let lines = 0
   for await (const text of linesOf(body, maxLine)) {
     lines++
     if (text.length === 0) continue
-    events.push(readLine(text, caller, lines))
+    events.push(atLine(lines, () => read(text)))
     bytes += text.length
     if (events.length < BATCH_EVENTS && bytes < BATCH_BYTES) continue
     yield { events, lines }
@@ -90,24 +96,13 @@ async function* batches(body: Readable, caller: Caller, maxLine: number): AsyncG
   if (events.length > 0) yield { events, lines }
 }
 
-function readLine(bytes: Buffer, caller: Caller, number: number): Incoming {
+/** What `read` makes of a line; its errors say which one. */
+function atLine<T>(line: number, read: () => T): T {
   try {
-    if (!isUtf8(bytes)) throw brineError('BODY_MALFORMED', 'JSON', 'it is not valid UTF-8')
-    const event = readIncoming(parseJson(bytes.toString('utf8')), '')
-    checkFire(caller, event.tag)
-    return event
+    return read()
   } catch (error) {
-    throw error instanceof BrineError ? atLine(error, number) : error
+    throw error instanceof BrineError ? new BrineError(error.code, error.values, { line }) : error
   }
-}
-
-/** The same error with its place: `line 7: …`. */
-function atLine(error: BrineError, number: number): BrineError {
-  const [first = '', ...rest] = error.values
-  return new BrineError(
-    error.code,
-    error.code === 'NOT_PERMITTED' ? [first, `${rest[0]} (line ${number})`] : [`line ${number}: ${first}`, ...rest]
-  )
 }
 
 /** The body's lines without their ends; an unfinished last line counts. Throws BODY_TOO_LARGE for a line longer than `max`. */

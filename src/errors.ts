@@ -101,6 +101,11 @@ export const ERRORS = {
   TEMPLATE: { status: 400, text: '%s' },
   // command line and configuration
   CONFIG_INVALID: { status: 500, text: 'the configuration has %s:\n%s' },
+  ADDRESS_UNUSABLE: {
+    status: 500,
+    text: 'cannot listen on %s: %s',
+    hint: 'choose another with --host and --port; port 0 takes a free one'
+  },
   USAGE: { status: 400, text: '%s' },
   UNREACHABLE: { status: 503, text: 'no brine server answers at %s: %s', hint: 'start one with: brine start' }
 } as const satisfies Record<string, ErrorKind>
@@ -115,8 +120,10 @@ export class BrineError extends Error {
   readonly values: readonly string[]
   /** Seconds for `Retry-After`. */
   readonly retryAfter: number | undefined
+  /** In a request of many lines: the line at fault, counted from 1. */
+  readonly line: number | undefined
 
-  constructor(code: ErrorCode, values: readonly string[], options: { cause?: unknown; retryAfter?: number } = {}) {
+  constructor(code: ErrorCode, values: readonly string[], options: { cause?: unknown; retryAfter?: number; line?: number } = {}) {
     const kind: ErrorKind = ERRORS[code]
     super(fill(kind.text, values), options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'BrineError'
@@ -125,6 +132,7 @@ export class BrineError extends Error {
     this.hint = kind.hint === undefined ? undefined : fill(kind.hint, values)
     this.values = values
     this.retryAfter = options.retryAfter
+    this.line = options.line
   }
 }
 

@@ -118,6 +118,18 @@ export class Hub {
     return this.#subscriptions.size
   }
 
+  /** Streams whose readers have caught up. */
+  get live(): number {
+    let live = 0
+    for (const subscription of this.#subscriptions) if (subscription.live) live++
+    return live
+  }
+
+  /** Programs that wait for the next event. */
+  get following(): number {
+    return this.#waiters.length
+  }
+
   /** Distinct filters in use, for /metrics. */
   get filters(): number {
     return this.#groups.size

@@ -33,9 +33,8 @@ export function refusals(...statuses: number[]): Record<number, TSchema> {
 }
 
 /** The answer's body for an error. */
-export function errorBody(error: BrineError, requestId: string, more: object = {}): string {
-  const { status, code, message, hint } = error
-  return saltJson({ status, code, error: message, hint, ...more, request_id: requestId })
+export function errorBody({ status, code, message, hint, line }: BrineError, requestId: string, more: object = {}): string {
+  return saltJson({ status, code, error: message, hint, line, ...more, request_id: requestId })
 }
 
 /** Fastify's own errors, in our words; anything unknown is INTERNAL, and only the log hears what it was. */

@@ -28,8 +28,8 @@ export interface HttpTestOptions {
   readonly clock?: Clock
   /** An existing data directory. */
   readonly data?: string
-  /** Laid over the real services. */
-  readonly services?: Partial<Services>
+  /** Laid over the real services; or made of them. */
+  readonly services?: Partial<Services> | ((base: Services) => Partial<Services>)
   readonly store?: (store: Store) => Store
   readonly logLevel?: string
 }
@@ -76,7 +76,8 @@ export async function httpServer(t: Test, options: HttpTestOptions = {}): Promis
   const cost = { N: 1024, r: 1, p: 1 }
   const auth = new Authenticator({ config, store: store.tokens, clock, users, codec, minionsMatching: () => [], log, cost })
   await auth.start()
-  const services = { config, log, clock, store, events, hub, auth, ...options.services } as Services
+  const base = { config, log, clock, store, events, hub, auth } as Services
+  const services = { ...base, ...(typeof options.services === 'function' ? options.services(base) : options.services) }
   const app = await buildHttp(services, { routes })
   const { token } = await auth.issue({ user: 'admin', eauth: 'admin', label: 'test', expiresSeconds: 3600 })
   let closing: Promise<void> | null = null
