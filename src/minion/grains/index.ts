@@ -1,0 +1,44 @@
+import { delimiter } from 'node:path'
+import { messageOf } from '../modules/errors.js'
+import type { Mapping } from '../modules/values.js'
+import type { MinionOptions } from '../options.js'
+import { BRINE_VERSION, SALT_VERSION, SALT_VERSION_INFO } from '../version.js'
+import { readGrainsFile } from './custom.js'
+import { hardwareGrains } from './hardware.js'
+import { networkGrains } from './network.js'
+import { osGrains } from './os.js'
+import { shellOf } from './shell.js'
+
+/**
+ * All grains of this machine, with Salt's names. Only files are read and no program is started, so it takes a few milliseconds. Order of
+ * precedence, weakest first: the machine's, the grains file's, the configuration's; `id` is the minion's own.
+ */
+export async function collectGrains(options: MinionOptions): Promise<Mapping> {
+  const [os, hardware, network, file] = await Promise.all([osGrains(), hardwareGrains(), networkGrains(), grainsOfFile(options)])
+  return {
+    ...{ ...os, ...hardware, ...network, ...agentGrains(options) },
+    ...file,
+    ...options.grains,
+    id: options.id
+  }
+}
+
+function agentGrains(options: MinionOptions): Mapping {
+  const master = options.settings.master
+  return {
+    ...{ saltversion: SALT_VERSION, saltversioninfo: SALT_VERSION_INFO, brineversion: BRINE_VERSION, nodeversion: process.versions.node },
+    ...{ path: process.env.PATH ?? '', systempath: (process.env.PATH ?? '').split(delimiter), shell: shellOf(process.env) },
+    ...{ pid: process.pid, pathsep: delimiter },
+    ...(typeof master === 'string' ? { master } : {})
+  }
+}
+
+/** A broken file must not keep the minion from starting; `grains.setval` names the mistake. */
+async function grainsOfFile(options: MinionOptions): Promise<Mapping> {
+  try {
+    return await readGrainsFile(options)
+  } catch (error) {
+    process.emitWarning(messageOf(error), 'GrainsWarning')
+    return {}
+  }
+}

@@ -1,0 +1,23 @@
+import { cmd } from './cmd.js'
+import { config } from './config.js'
+import { cp } from './cp.js'
+import { event } from './event.js'
+import { grains } from './grains.js'
+import type { Module } from './module.js'
+import { pillar } from './pillar.js'
+import { saltutil } from './saltutil.js'
+import { state } from './state.js'
+import { sys } from './sys.js'
+import { ModuleTable } from './table.js'
+import { test } from './test.js'
+
+/** All execution modules. */
+const MODULES: readonly Module[] = [cmd, config, cp, event, grains, pillar, saltutil, state, sys, test]
+
+let table: ModuleTable | undefined
+
+/** All functions of a minion; made once. */
+export function loadModules(): ModuleTable {
+  table ??= new ModuleTable(MODULES)
+  return table
+}

@@ -1,0 +1,132 @@
+import { constants } from 'node:os'
+import { compileGlob } from '../../tags/glob.js'
+import type { ModuleContext } from '../context.js'
+import type { RunningJob } from '../job.js'
+import { InvocationError } from './errors.js'
+import { fn, type Module } from './module.js'
+import { type Mapping, number, text } from './values.js'
+
+/** Kinds of extension modules, in the order in which Salt names them (golden/events/job_sync_all.jsonl). */
+const SYNC_KINDS = [
+  ...['clouds', 'beacons', 'modules', 'states', 'sdb', 'grains', 'renderers', 'returners', 'output', 'utils', 'log_handlers', 'executors'],
+  ...['proxymodules', 'engines', 'thorium', 'serializers', 'matchers']
+]
+
+/** Salt's `saltutil` module: jobs that run on the minion, and what it keeps of the server. */
+export const saltutil: Module = {
+  name: 'saltutil',
+  functions: [
+    fn('running()', doc('Returns the jobs that run on the minion.', 'saltutil.running'), ctx => ctx.agent.running()),
+    fn('find_job(jid)', doc('Returns a job that runs on the minion, or {}.', 'saltutil.find_job 20260101000000000000'), findJob),
+    fn('is_running(fun)', doc('Returns the running jobs of a function (a glob).', 'saltutil.is_running state.highstate'), isRunning),
+    fn(
+      'signal_job(jid, sig)',
+      doc("Sends a signal (number or name) to a job's processes.", 'saltutil.signal_job 20260101000000000000 15'),
+      signalJob
+    ),
+    fn(
+      'term_job(jid)',
+      doc("Sends SIGTERM to a job's processes; it returns nothing then.", 'saltutil.term_job 20260101000000000000'),
+      (ctx, a) => signalJob(ctx, { ...a, sig: 15 })
+    ),
+    fn(
+      'kill_job(jid)',
+      doc("Sends SIGKILL to a job's processes; it returns nothing then.", 'saltutil.kill_job 20260101000000000000'),
+      (ctx, a) => signalJob(ctx, { ...a, sig: 9 })
+    ),
+    fn('term_all_jobs()', doc('Sends SIGTERM to all jobs.', 'saltutil.term_all_jobs'), ctx => signalAll(ctx, 15)),
+    fn('kill_all_jobs()', doc('Sends SIGKILL to all jobs.', 'saltutil.kill_all_jobs'), ctx => signalAll(ctx, 9)),
+    fn('signal_all_jobs(sig)', doc('Sends a signal to all jobs.', 'saltutil.signal_all_jobs 15'), (ctx, { sig }) =>
+      signalAll(ctx, signalNumber(sig))
+    ),
+    fn(
+      'find_cached_job(jid)',
+      doc('Returns what the minion keeps of a job.', 'saltutil.find_cached_job 20260101000000000000'),
+      () => NO_JOB_CACHE
+    ),
+    fn('refresh_grains(**kwargs)', doc('Collects the grains anew.', 'saltutil.refresh_grains'), refreshGrains),
+    fn('sync_grains(saltenv=None, refresh=True)', doc('Collects the grains anew.', 'saltutil.sync_grains'), syncGrains),
+    fn(
+      'refresh_pillar(wait=False, timeout=30, clean_cache=True)',
+      doc('Asks the server for the pillar anew.', 'saltutil.refresh_pillar'),
+      refreshPillar
+    ),
+    fn(
+      'pillar_refresh(wait=False, timeout=30, clean_cache=True)',
+      doc('Asks the server for the pillar anew.', 'saltutil.pillar_refresh'),
+      refreshPillar
+    ),
+    fn('refresh_modules(**kwargs)', doc('Modules are part of the program; nothing is to be done.', 'saltutil.refresh_modules'), () => true),
+    fn(
+      'sync_all(saltenv=None, refresh=True)',
+      doc('Refreshes grains and pillar; returns what was synced, by kind.', 'saltutil.sync_all'),
+      syncAll
+    ),
+    fn(
+      'sync_modules(saltenv=None, refresh=True)',
+      doc('Returns the extension modules that were synced: none.', 'saltutil.sync_modules'),
+      () => []
+    ),
+    fn(
+      'sync_states(saltenv=None, refresh=True)',
+      doc('Returns the extension states that were synced: none.', 'saltutil.sync_states'),
+      () => []
+    ),
+    fn('revoke_auth()', doc('Tells that only the server can revoke a key.', 'saltutil.revoke_auth'), () => false)
+  ]
+}
+
+const NO_JOB_CACHE = 'Local jobs cache directory not found; you may need to enable cache_jobs on this minion'
+
+function doc(says: string, example: string): string {
+  return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
+}
+
+async function findJob(ctx: ModuleContext, { jid }: Mapping): Promise<RunningJob | Record<string, never>> {
+  const wanted = text(jid, 'jid')
+  return (await ctx.agent.running()).find(job => job.jid === wanted) ?? {}
+}
+
+async function isRunning(ctx: ModuleContext, { fun }: Mapping): Promise<RunningJob[]> {
+  const matches = compileGlob(text(fun, 'fun'))
+  return (await ctx.agent.running()).filter(job => [job.fun].flat().some(name => matches(name)))
+}
+
+async function signalJob(ctx: ModuleContext, { jid, sig }: Mapping): Promise<string> {
+  return ctx.agent.signal(text(jid, 'jid'), signalNumber(sig))
+}
+
+async function signalAll(ctx: ModuleContext, signal: number): Promise<string[]> {
+  const jobs = await ctx.agent.running()
+  return Promise.all(jobs.map(job => ctx.agent.signal(job.jid, signal)))
+}
+
+/** A number, or a name with or without `SIG`. */
+function signalNumber(given: unknown): number {
+  const name = typeof given === 'string' ? given.toUpperCase().replace(/^(?!SIG)/, 'SIG') : ''
+  const known = constants.signals as Readonly<Record<string, number>>
+  const signal = known[name] ?? number(given, 'sig')
+  if (!Object.values(known).includes(signal)) throw new InvocationError(`${given} is no signal`)
+  return signal
+}
+
+async function refreshGrains(ctx: ModuleContext): Promise<boolean> {
+  await ctx.agent.refreshGrains()
+  return true
+}
+
+async function syncGrains(ctx: ModuleContext): Promise<never[]> {
+  await ctx.agent.refreshGrains()
+  return []
+}
+
+async function refreshPillar(ctx: ModuleContext): Promise<boolean> {
+  await ctx.agent.refreshPillar()
+  return true
+}
+
+async function syncAll(ctx: ModuleContext): Promise<Record<string, string[]>> {
+  await ctx.agent.refreshGrains()
+  await ctx.agent.refreshPillar()
+  return Object.fromEntries(SYNC_KINDS.map(kind => [kind, []]))
+}

@@ -1,0 +1,224 @@
+/**
+ * Runs low data: each state after its requisites, results in Salt's shape. What a requisite decides is in requisites.ts. Recorded in
+ * golden/events/state_*.jsonl.
+ */
+import type { ModuleContext } from '../context.js'
+import { messageOf } from '../modules/errors.js'
+import { flag, type Mapping } from '../modules/values.js'
+import { callState } from './call.js'
+import { findState, watcherOf } from './index.js'
+import { decide, type Found, findRequisites, lostText } from './requisites.js'
+import {
+  type Low,
+  REQUISITES,
+  REQUISITES_IN,
+  type Requisites,
+  type RunResult,
+  type StateContext,
+  type StateResult,
+  tagOf
+} from './state.js'
+
+export interface RunOptions {
+  readonly test: boolean
+  readonly saltenv: string
+  /** Fire a progress event for each state. */
+  readonly events: boolean
+  readonly failhard: boolean
+}
+
+/** Results by tag, in the order in which the states ran. */
+export async function runStates(ctx: ModuleContext, chunks: readonly Low[], options: RunOptions): Promise<Record<string, RunResult>> {
+  const run = new StateRun(ctx, chunks, options)
+  return run.all()
+}
+
+class StateRun {
+  readonly #ctx: ModuleContext
+  readonly #chunks: readonly Low[]
+  readonly #options: RunOptions
+  readonly #results = new Map<string, RunResult>()
+  /** What states that others have as `prereq` would do. */
+  readonly #predicted = new Map<string, RunResult>()
+  /** States whose requisites are being run: meeting one of them again means a ring. */
+  readonly #active = new Set<string>()
+  #number = 0
+  #stopped = false
+
+  constructor(ctx: ModuleContext, chunks: readonly Low[], options: RunOptions) {
+    this.#ctx = ctx
+    this.#chunks = chunks
+    this.#options = options
+  }
+
+  async all(): Promise<Record<string, RunResult>> {
+    for (const low of this.#chunks) {
+      if (this.#stopped) break
+      await this.#runChunk(low)
+    }
+    if (!this.#stopped) await this.#listen()
+    return Object.fromEntries(this.#results)
+  }
+
+  async #runChunk(low: Low): Promise<void> {
+    const tag = tagOf(low)
+    if (this.#results.has(tag)) return
+    this.#active.add(tag)
+    try {
+      await this.#settle(low, await this.#outcome(low))
+    } finally {
+      this.#active.delete(tag)
+    }
+  }
+
+  /** Notes a result; a failed state with `failhard` ends the run. null: the run ended meanwhile. */
+  async #settle(low: Low, result: RunResult | null): Promise<void> {
+    if (!result) return
+    const complete: RunResult = Object.hasOwn(result, '__id__') ? result : { ...result, __id__: low.__id__, name: low.name }
+    this.#results.set(tagOf(low), complete)
+    await this.#announce(low, complete)
+    if (complete.result === false && (flag(low.failhard ?? false) || this.#options.failhard)) this.#stopped = true
+  }
+
+  async #outcome(low: Low): Promise<RunResult | null> {
+    const found = findRequisites(low, this.#chunks)
+    if (found.lost.length > 0) return this.#notRun(low, false, lostText(found.lost))
+    if (!(await this.#runRequired(low, found))) return this.#stopped ? null : this.#notRun(low, false, 'Recursive requisite found')
+    for (const target of found.requisites.prereq ?? []) await this.#predict(target, low)
+    if (this.#stopped) return null
+    const decision = decide(found.requisites, this.#results, this.#predicted)
+    switch (decision.kind) {
+      case 'failed':
+        return this.#notRun(low, false, `One or more requisite failed: ${decision.failed.join(', ')}`)
+      case 'skip':
+        return { ...this.#notRun(low, true, decision.comment), ...(decision.ran ? {} : { __state_ran__: false }) }
+      case 'run':
+        return this.#call(low, low.fun, this.#options.test, found)
+      case 'changed':
+        return this.#callThenWatch(low, this.#options.test, found)
+    }
+  }
+
+  /** Runs the requisites that have not run yet, except what is only predicted. false: they form a ring, or the run has ended. */
+  async #runRequired(low: Low, { requisites }: Found, except?: Low): Promise<boolean> {
+    for (const [kind, lows] of Object.entries(requisites)) {
+      if (kind === 'prereq') continue
+      for (const required of lows) {
+        const tag = tagOf(required)
+        if (this.#results.has(tag) || required === except) continue
+        if (this.#active.has(tag) || required === low) return false
+        await this.#runChunk(required)
+        if (this.#stopped) return false
+      }
+    }
+    return true
+  }
+
+  /** Asks in test mode what a state would do, after its own requisites have run. `asking` runs before it and is no obstacle. */
+  async #predict(low: Low, asking: Low): Promise<void> {
+    const tag = tagOf(low)
+    if (this.#predicted.has(tag)) return
+    const found = findRequisites(low, this.#chunks)
+    if (found.lost.length > 0 || !(await this.#runRequired(low, found, asking))) {
+      this.#predicted.set(tag, this.#notRun(low, false, lostText(found.lost)))
+      return
+    }
+    const { prerequired: _asking, prereq: _own, ...others } = found.requisites
+    const decision = decide(others, this.#results, this.#predicted)
+    if (decision.kind === 'failed')
+      this.#predicted.set(tag, this.#notRun(low, false, `One or more requisite failed: ${decision.failed.join(', ')}`))
+    else if (decision.kind === 'skip') this.#predicted.set(tag, this.#notRun(low, true, decision.comment))
+    else {
+      const result = await this.#call(low, low.fun, true, found)
+      const reacts = decision.kind === 'changed' && Object.keys(result.changes).length === 0
+      this.#predicted.set(tag, reacts ? { ...result, changes: { watch: 'watch' }, result: null } : result)
+    }
+  }
+
+  /** A state whose watched states changed: as always, and if that changes nothing, its reaction. */
+  async #callThenWatch(low: Low, test: boolean, found: Found): Promise<RunResult> {
+    const result = await this.#call(low, low.fun, test, found)
+    if (Object.keys(result.changes).length > 0 || result.skip_watch || !watcherOf(low.state)) return result
+    return this.#call({ ...low, sfun: low.fun, fun: 'mod_watch', __reqs__: allKinds(found.requisites) }, 'mod_watch', test, found)
+  }
+
+  async #call(low: Low, fun: string, test: boolean, found: Found): Promise<RunResult> {
+    const begin = performance.now()
+    const result = await callState(this.#context(low, test, found), fun)
+    return this.#finished(low, result, begin)
+  }
+
+  #context(low: Low, test: boolean, { requisites }: Found): StateContext {
+    const testing = Object.hasOwn(low, 'test') ? test || flag(low.test) : test
+    return { ...this.#ctx, test: testing, saltenv: low.__env__ ?? this.#options.saltenv, low, requisites, results: this.#results }
+  }
+
+  /** Salt's keys in Salt's order: the state's own, then those of the run. */
+  #finished(low: Low, result: StateResult, begin: number): RunResult {
+    return {
+      ...result,
+      __sls__: low.__sls__,
+      __run_num__: this.#number++,
+      start_time: localTime(begin),
+      duration: Math.round((performance.now() - begin) * 1000) / 1000,
+      __id__: low.__id__
+    }
+  }
+
+  /** A state that was not called. */
+  #notRun(low: Low, result: boolean, comment: string): RunResult {
+    const head = { changes: {}, result, duration: 0, start_time: localTime(performance.now()), comment }
+    return { ...head, __run_num__: this.#number++, __sls__: low.__sls__, __id__: low.__id__, name: low.name }
+  }
+
+  /** `listen`: after all states, the reaction of each state that listens to one with changes. */
+  async #listen(): Promise<void> {
+    for (const low of this.#chunks) {
+      const heard = listened(low, this.#chunks).filter(other => Object.keys(this.#results.get(tagOf(other))?.changes ?? {}).length > 0)
+      if (heard.length === 0 || !findState(low.state, 'mod_watch')) continue
+      const plain = Object.fromEntries(Object.entries(low).filter(([key]) => !LISTENER_DROPS.has(key))) as Mapping
+      const listener = { ...plain, sfun: low.fun, fun: 'mod_watch', __id__: `listener_${low.__id__}` } as unknown as Low
+      if (this.#results.has(tagOf(listener))) continue
+      await this.#settle(listener, await this.#call(listener, 'mod_watch', this.#options.test, { requisites: { watch: heard }, lost: [] }))
+    }
+  }
+
+  /** Progress events and those of `fire_event`. A server that cannot be told does not end the run. */
+  async #announce(low: Low, result: RunResult): Promise<void> {
+    const { jid } = this.#ctx.job
+    const { id } = this.#ctx
+    const fire = low.fire_event
+    if (!this.#options.events && !fire) return
+    const suffix = fire === true ? result.name : fire
+    const tag = fire ? `salt/state_result/${jid}/${id}/${suffix}` : `salt/job/${jid}/prog/${id}/${result.__run_num__}`
+    const data = fire ? { ret: result } : { ret: result, len: this.#chunks.length }
+    try {
+      await this.#ctx.events.sendEvent(tag, data, { preload: { jid } })
+    } catch (error) {
+      this.#ctx.log.warn({ tag, error: messageOf(error) }, 'a progress event could not be sent')
+    }
+  }
+}
+
+/** Every kind of requisite, empty ones too: `event.wait` sends them along. */
+function allKinds(requisites: Requisites): Requisites {
+  return Object.fromEntries(REQUISITES.map(kind => [kind, requisites[kind] ?? []]))
+}
+
+const LISTENER_DROPS: ReadonlySet<string> = new Set([...REQUISITES, ...REQUISITES_IN, 'listen', 'onlyif', 'unless', 'creates'])
+
+/** The states that a state listens to. */
+function listened(low: Low, chunks: readonly Low[]): Low[] {
+  return low.listen === undefined
+    ? []
+    : [...(findRequisites({ ...low, require: low.listen, listen: undefined } as Low, chunks).requisites.require ?? [])]
+}
+
+/** `20:40:48.254005`: the machine's local time, with microseconds as Salt prints them. `at`: milliseconds of `performance.now()`. */
+function localTime(at: number): string {
+  const ms = performance.timeOrigin + at
+  const date = new Date(ms)
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const micros = String(Math.floor((ms % 1000) * 1000)).padStart(6, '0')
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${micros}`
+}

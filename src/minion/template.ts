@@ -1,0 +1,139 @@
+/**
+ * Renders templates of states and files: the evaluator of the reactor, as plain text, with Salt's variables (`salt`, `grains`, `pillar`, `opts`,
+ * `saltenv`, `sls` …). Authors are trusted here: templates may call any function and read any file of their environment.
+ *
+ * The evaluator is synchronous, functions and files are not. So a call that has to wait stops the rendering; when its result is there, the template
+ * is rendered again and gets the same results for the same calls in the same order. Each call runs once.
+ */
+import { readFile } from 'node:fs/promises'
+import { dirname, join, normalize } from 'node:path'
+import { renderText } from '../reactor/render.js'
+import { TemplateError } from '../reactor/template/errors.js'
+import type { ModuleContext } from './context.js'
+import { bind } from './modules/call.js'
+import { optionsOf } from './modules/config.js'
+import { CommandExecutionError, messageOf } from './modules/errors.js'
+import type { Mapping } from './modules/values.js'
+
+export interface TemplateOptions {
+  /** Path below the roots, or another name for messages; other templates are looked up beside it. */
+  readonly file: string
+  readonly saltenv: string
+  /** Variables of a state's `context`; they win over all others. */
+  readonly context?: Mapping
+  /** Further variables of Salt's (`sls`, `tpldir` …). */
+  readonly variables?: Mapping
+}
+
+/** Calls and files that one template may wait for. Each renders it once more, so the work grows with the square of this. */
+const MAX_WAITS = 500
+/** A state's template may do more than a reaction's: nobody else waits for this process. */
+const LIMITS = { steps: 10_000_000, size: 64_000_000, milliseconds: 30_000, depth: 200 }
+
+/** The rendered text. Throws an Error whose message names the place in the template. */
+export async function renderTemplate(ctx: ModuleContext, source: string, options: TemplateOptions): Promise<string> {
+  const session = new Session(ctx, options)
+  for (let waits = 0; waits <= MAX_WAITS; waits++) {
+    const rendered = session.render(source)
+    if (rendered !== null) return rendered
+    await session.wait()
+  }
+  throw new CommandExecutionError(`${options.file}: the template waits for more than ${MAX_WAITS} calls and files`)
+}
+
+type Result = { readonly value: unknown } | { readonly error: unknown }
+
+class Session {
+  readonly #ctx: ModuleContext
+  readonly #options: TemplateOptions
+  readonly #variables: Mapping
+  readonly #results: Result[] = []
+  readonly #files = new Map<string, string | null>()
+  #next = 0
+  /** What the last rendering stopped for. */
+  #pending: (() => Promise<void>) | null = null
+
+  constructor(ctx: ModuleContext, options: TemplateOptions) {
+    this.#ctx = ctx
+    this.#options = options
+    this.#variables = {
+      ...{
+        salt: this.#functions(),
+        grains: ctx.grains,
+        pillar: ctx.pillar,
+        opts: optionsOf(ctx),
+        saltenv: options.saltenv,
+        env: options.saltenv
+      },
+      ...options.variables,
+      ...options.context
+    }
+  }
+
+  /** null: something has to be waited for. */
+  render(source: string): string | null {
+    this.#next = 0
+    this.#pending = null
+    const { file } = this.#options
+    try {
+      return renderText(source, this.#variables, { file, limits: LIMITS, loader: (name, from) => this.#load(name, from ?? file) })
+    } catch (error) {
+      if (this.#pending) return null
+      throw error instanceof TemplateError ? new Error(error.describe()) : error
+    }
+  }
+
+  async wait(): Promise<void> {
+    await this.#pending?.()
+  }
+
+  /** `salt['test.ping']()` */
+  #functions(): Mapping {
+    const all: Mapping = {}
+    for (const fun of this.#ctx.modules.functions()) all[fun] = (args: unknown[], kwargs: Mapping) => this.#call(fun, args, kwargs)
+    return all
+  }
+
+  #call(fun: string, args: unknown[], kwargs: Mapping): unknown {
+    const index = this.#next++
+    const known = this.#results[index]
+    if (known) {
+      if ('error' in known) throw new TemplateError('runtime', `${fun}: ${messageOf(known.error)}`)
+      return known.value
+    }
+    const entry = this.#ctx.modules.get(fun)!
+    const value = entry.run(this.#ctx, bind(entry, args, kwargs))
+    if (!(value instanceof Promise)) {
+      this.#results[index] = { value }
+      return value
+    }
+    return this.#stopFor(async () => {
+      this.#results[index] = await value.then(
+        result => ({ value: result }),
+        error => ({ error })
+      )
+    })
+  }
+
+  #load(name: string, from: string): string | null {
+    const path = pathOf(name, from)
+    if (path === null) return null
+    const known = this.#files.get(path)
+    if (known !== undefined) return known
+    return this.#stopFor(async () => {
+      const file = await this.#ctx.files.cacheFile(path, this.#options.saltenv)
+      this.#files.set(path, file ? await readFile(file.path, 'utf8') : null)
+    })
+  }
+
+  #stopFor(pending: () => Promise<void>): never {
+    this.#pending = pending
+    throw new TemplateError('runtime', 'the template waits')
+  }
+}
+
+/** `salt://a/b`, `a/b` below the roots; `./b` and `../b` beside the template that names it. null: outside of the roots. */
+function pathOf(name: string, from: string): string | null {
+  const path = /^\.\.?\//.test(name) ? normalize(join(dirname(from.replace(/^salt:\/\//, '')), name)) : name.replace(/^salt:\/\//, '')
+  return path.split('/').includes('..') ? null : path
+}
