@@ -1,0 +1,99 @@
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { routes } from '../routes/index.js'
+import { Authenticator } from './auth/authenticator.js'
+import { readOrCreateKey } from './auth/jwt.js'
+import { Users } from './auth/users.js'
+import type { Config } from './config/schema.js'
+import { EventLog } from './events/log.js'
+import { Retention } from './events/retention.js'
+import { Hub } from './hub/hub.js'
+import { JidSource } from './jobs/jid.js'
+import { Jobs } from './jobs/jobs.js'
+import { Commands } from './jobs/lowstate.js'
+import { meantMinions } from './jobs/target.js'
+import { Keys } from './keys/keys.js'
+import { HttpLink } from './link/http.js'
+import { buildHttp } from './plugins/http.js'
+import { createTokenCodec } from './plugins/jwt.js'
+import { Reactor } from './reactor/reactor.js'
+import type { Services } from './services.js'
+import { SystemClock } from './shared/clock.js'
+import { dataFiles } from './shared/data-dir.js'
+import { openStore } from './store/open.js'
+
+export interface App {
+  readonly services: Services
+  readonly http: FastifyInstance
+  /** Ends what runs, in the reverse order of its start: no new requests, streams end, work settles, the log closes. May be called twice. */
+  close(): Promise<void>
+}
+
+/**
+ * The one place where things are constructed and joined. What it returns is started and ready to `http.listen`.
+ * Throws STORE_LOCKED, STORE_CORRUPT, STORE_NEWER, STORE_FULL.
+ */
+export async function createApp(config: Config, log: Logger): Promise<App> {
+  const clock = new SystemClock()
+  const store = await openStore(config, { clock, log: log.child({ part: 'store' }) })
+  const undo: (() => unknown)[] = [() => store.close()]
+  const close = once(async () => {
+    for (const end of undo.reverse()) await end()
+  })
+  try {
+    const events = new EventLog({ store, clock, maxEventSize: config.max_event_size })
+    const hub = new Hub({
+      events: store.events,
+      log: log.child({ part: 'hub' }),
+      clock,
+      maxSubscribers: config.max_subscribers,
+      bufferBytes: config.subscriber_buffer_bytes,
+      heartbeatSeconds: config.sse_heartbeat_seconds
+    })
+    await hub.start()
+    undo.push(() => hub.stop())
+
+    const keys = new Keys({ store, events, clock, config, log: log.child({ part: 'keys' }) })
+    await keys.start()
+    const minionsMatching = (tgt: unknown, tgtType: string) => meantMinions(tgt, tgtType, { keys, nodegroups: config.nodegroups }).minions
+
+    const files = dataFiles(config.data_dir)
+    const users = new Users({ file: files.users, clock })
+    const codec = await createTokenCodec(readOrCreateKey(files.jwtKey))
+    const auth = new Authenticator({ config, store: store.tokens, clock, users, codec, minionsMatching, log: log.child({ part: 'auth' }) })
+    await auth.start()
+    undo.push(() => auth.stop())
+
+    const jids = new JidSource(clock)
+    const link = new HttpLink({ store, keys, events, auth, clock, config, log: log.child({ part: 'link' }) })
+    undo.push(() => link.stop())
+    const jobs = new Jobs({ store, events, hub, keys, link, jids, clock, config, log: log.child({ part: 'jobs' }) })
+    link.returns = jobs
+    jobs.start()
+    undo.push(() => jobs.stop())
+    const commands = new Commands({ config, store, events, keys, link, jobs, jids, clock, log: log.child({ part: 'commands' }) })
+    undo.push(() => commands.stop())
+    const reactor = new Reactor({ config, store, events, hub, commands, jids, clock, log: log.child({ part: 'reactor' }) })
+    await reactor.start()
+    undo.push(() => reactor.stop())
+    const retention = new Retention({ store, clock, settings: config, log: log.child({ part: 'retention' }) })
+    retention.start()
+    undo.push(() => retention.stop())
+
+    const services: Services = { config, log, clock, store, events, hub, auth, keys, link, jobs, commands, reactor }
+    const http = await buildHttp(services, { routes })
+    undo.push(() => http.close())
+    return { services, http, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | null = null
+  return () => {
+    done ??= work()
+    return done
+  }
+}
