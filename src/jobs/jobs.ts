@@ -10,12 +10,11 @@ import type { Delivery, JobRecord, JobStore, NewJob, ReturnRecord } from '../sto
 import type { Nodegroups } from '../targeting/nodegroups.js'
 import type { JidSource } from './jid.js'
 import { publishEvents, type TaggedData } from './job.js'
+import { type Origin, Origins } from './origins.js'
 import { checkReturn, jidOfReturnTag, returnEvent, returnOfEvent, TRIMMED, unaskedReturnEvent } from './return.js'
 import { meantMinions, shownTarget } from './target.js'
 import { Waiter } from './waiter.js'
 
-/** Jobs whose origin is remembered, so that a return costs no read. 10,000 jobs are a few MB; an older one is read from the store again. */
-const REMEMBERED_JOBS = 10_000
 /** Calls that wait for returns at the same time. Each holds an HTTP connection; beyond this the server is better off saying so (503). */
 const MAX_WAITING = 10_000
 /** A call waits no longer than a day, however often minions answer that the job still runs. */
@@ -74,19 +73,11 @@ export interface JobsOptions {
   readonly log: { error(fields: object, text: string): void }
 }
 
-/** What a return needs to know of its job. */
-interface Origin {
-  readonly user: string
-  readonly metadata?: unknown
-  readonly cause: Cause | null
-  readonly minions: ReadonlySet<string>
-}
-
 export interface FollowOptions {
   /** Seconds without a return after which the minions are asked whether they still run the job. */
   readonly timeoutSeconds?: number | undefined
   readonly gatherSeconds?: number | undefined
-  /** Aborted when nobody waits any more. */
+  /** Aborted when nobody waits any more: waiting ends, with what came. */
   readonly signal?: AbortSignal | undefined
   /** In whose name the minions are asked; without it they are not, and waiting ends after `timeoutSeconds`. */
   readonly askAs?: string | undefined
@@ -98,12 +89,12 @@ export interface FollowOptions {
  */
 export class Jobs {
   readonly #o: JobsOptions
-  readonly #origins = new Map<string, Origin>()
+  readonly #origins = new Origins()
   readonly #waiters = new Map<string, Set<Waiter>>()
   readonly #expiredListeners = new Set<(jid: string) => void>()
-  readonly #stopping = new AbortController()
   #unlisten: (() => void) | null = null
   #timer: NodeJS.Timeout | null = null
+  #stopped = false
   #waiting = 0
   #nextDeadlineUs = 0
 
@@ -119,7 +110,8 @@ export class Jobs {
 
   /** Ends every wait; jobs themselves go on. May be called twice. */
   stop(): void {
-    this.#stopping.abort()
+    this.#stopped = true
+    for (const waiters of this.#waiters.values()) for (const waiter of waiters) waiter.end()
     this.#unlisten?.()
     this.#unlisten = null
     if (this.#timer) clearTimeout(this.#timer)
@@ -131,7 +123,7 @@ export class Jobs {
    * @throws TARGET_SYNTAX, TARGET_TYPE; JID_TAKEN when the chosen job id belongs to another job; SHUTTING_DOWN
    */
   async publish(request: PublishRequest): Promise<Published> {
-    if (this.#stopping.signal.aborted) throw shuttingDown()
+    if (this.#stopped) throw shuttingDown()
     const { keys, config, events, store, link } = this.#o
     const { tgt, tgtType, delimiter } = request
     const { minions, missing } = meantMinions(tgt, tgtType, { keys, nodegroups: config.nodegroups, delimiter })
@@ -139,9 +131,8 @@ export class Jobs {
     const job = this.#newJob(request, minions, missing)
     const source: Source = request.reactionId === undefined ? `user:${request.user}` : 'reactor'
     const told = publishEvents(job).map(([tag, data]) => events.prepare(tag, data, { source, cause: job.cause }))
-    this.#remember(job.jid, originOf(job))
-    const outcome = await store.jobs.publish(job, told)
-    if (outcome === 'exists') return this.#existing(job)
+    if ((await store.jobs.publish(job, told)) === 'exists') return this.#existing(job)
+    this.#origins.set(job.jid, originOf(job))
     this.#expectDeadline(job.deadlineUs)
     for (const minion of minions) link.send(minion, deliveryOf(job, minion))
     return { status: 'published', jid: job.jid, minions, missing }
@@ -154,22 +145,29 @@ export class Jobs {
    */
   async *follow(jid: string, minions: readonly string[], options: FollowOptions = {}): AsyncGenerator<ReturnRecord, void> {
     const waiter = this.#watch(jid, minions)
-    const timeoutMs = (options.timeoutSeconds ?? this.#o.config.timeout) * 1000
-    const signal = options.signal ? AbortSignal.any([options.signal, this.#stopping.signal]) : this.#stopping.signal
-    const endAt = performance.now() + MAX_WAIT_MS
-    let askAt = performance.now() + timeoutMs
+    const end = () => waiter.end()
+    options.signal?.addEventListener('abort', end, { once: true })
+    if (options.signal?.aborted) waiter.end()
     try {
       for (const ret of await this.#o.store.jobs.returns(jid)) waiter.deliver(ret)
-      for (;;) {
-        for (const ret of waiter.take()) yield ret.return === TRIMMED ? await this.#whole(ret) : ret
-        if (this.#stopping.signal.aborted) throw shuttingDown()
-        if (waiter.open.size === 0 || signal.aborted || performance.now() > endAt) return
-        if ((await waiter.wait(askAt - performance.now(), signal)) !== 'timeout') continue
-        for (const gone of await this.#gone(jid, [...waiter.open], options, signal)) waiter.open.delete(gone)
-        askAt = performance.now() + timeoutMs
-      }
+      yield* this.#arrivals(jid, waiter, options)
     } finally {
+      options.signal?.removeEventListener('abort', end)
       this.#unwatch(jid, waiter)
+    }
+  }
+
+  async *#arrivals(jid: string, waiter: Waiter, options: FollowOptions): AsyncGenerator<ReturnRecord, void> {
+    const timeoutMs = (options.timeoutSeconds ?? this.#o.config.timeout) * 1000
+    const endAt = performance.now() + MAX_WAIT_MS
+    let askAt = performance.now() + timeoutMs
+    for (;;) {
+      for (const ret of waiter.take()) yield ret.return === TRIMMED ? await this.#whole(ret) : ret
+      if (this.#stopped) throw shuttingDown()
+      if (waiter.open.size === 0 || waiter.ended || performance.now() > endAt) return
+      if (await waiter.wait(askAt - performance.now())) continue
+      for (const gone of await this.#gone(jid, [...waiter.open], options)) waiter.open.delete(gone)
+      askAt = performance.now() + timeoutMs
     }
   }
 
@@ -225,10 +223,7 @@ export class Jobs {
     for (const jid of expired) this.#tellExpired(jid)
     const { keep_jobs_seconds: keepSeconds } = this.#o.config
     if (keepSeconds > 0) {
-      while (
-        (await this.#o.store.jobs.trim(nowUs - keepSeconds * 1_000_000, KEEPER_STEP)) >= KEEPER_STEP &&
-        !this.#stopping.signal.aborted
-      );
+      while ((await this.#o.store.jobs.trim(nowUs - keepSeconds * 1_000_000, KEEPER_STEP)) >= KEEPER_STEP && !this.#stopped);
     }
     return expired
   }
@@ -256,7 +251,6 @@ export class Jobs {
 
   /** A reaction that is dispatched again finds its own job. Anybody else chose the id of somebody's job. */
   async #existing(wanted: NewJob): Promise<Published> {
-    this.#origins.delete(wanted.jid)
     const job = wanted.reactionId === undefined ? null : await this.#o.store.jobs.get(wanted.jid)
     const same = job !== null && job.user === wanted.user && JSON.stringify(job.fun) === JSON.stringify(wanted.fun)
     if (!same) throw brineError('JID_TAKEN', wanted.jid)
@@ -269,17 +263,8 @@ export class Jobs {
     const job = await this.#o.store.jobs.get(jid)
     if (job === null || isUnasked(job)) return null
     const origin = originOf(job)
-    this.#remember(jid, origin)
-    return origin
-  }
-
-  #remember(jid: string, origin: Origin): void {
     this.#origins.set(jid, origin)
-    if (this.#origins.size <= REMEMBERED_JOBS) return
-    for (const oldest of this.#origins.keys()) {
-      this.#origins.delete(oldest)
-      return
-    }
+    return origin
   }
 
   /** A return larger than an event may be is recorded whole; its event says so in the return's place, as Salt's does. */
@@ -321,8 +306,8 @@ export class Jobs {
   }
 
   /** Those of the minions for which it is no use to wait longer: not connected, or connected and not running the job. */
-  async #gone(jid: string, open: readonly string[], options: FollowOptions, signal: AbortSignal): Promise<string[]> {
-    const { askAs } = options
+  async #gone(jid: string, open: readonly string[], options: FollowOptions): Promise<string[]> {
+    const { askAs, signal } = options
     const present = open.filter(id => this.#o.link.isConnected(id))
     if (askAs === undefined || present.length === 0) return [...open]
     const gatherSeconds = options.gatherSeconds ?? this.#o.config.gather_job_timeout

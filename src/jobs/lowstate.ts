@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Caller } from '../auth/caller.js'
 import { BrineError, brineError, isBrineError } from '../errors.js'
 import type { Cause, NewEvent, Source } from '../events/event.js'
@@ -73,6 +74,8 @@ export class Commands {
 
   constructor(options: CommandsOptions) {
     this.#o = options
+    // every running function may wait on it
+    setMaxListeners(MAX_RUNNING * 2, this.#stopping.signal)
   }
 
   /** The names of the clients, as GET / lists them. */

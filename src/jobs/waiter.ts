@@ -5,16 +5,28 @@ export class Waiter {
   /** Minions that have not returned. */
   readonly open: Set<string>
   #arrived: ReturnRecord[] = []
+  #ended = false
   #wake: (() => void) | null = null
 
   constructor(minions: readonly string[]) {
     this.open = new Set(minions)
   }
 
+  /** True after `end`: nobody waits any more. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
   /** Takes a return of an open minion; any other (returned already, not expected) is ignored. */
   deliver(ret: ReturnRecord): void {
     if (!this.open.delete(ret.minion)) return
     this.#arrived.push(ret)
+    this.#wake?.()
+  }
+
+  /** Ends the wait, now and for later. */
+  end(): void {
+    this.#ended = true
     this.#wake?.()
   }
 
@@ -25,21 +37,17 @@ export class Waiter {
     return arrived
   }
 
-  /** Resolves when a return is there, when `ms` have passed without one, or when `signal` aborts. */
-  wait(ms: number, signal: AbortSignal): Promise<'returned' | 'timeout' | 'aborted'> {
-    if (this.#arrived.length > 0) return Promise.resolve('returned')
-    if (signal.aborted) return Promise.resolve('aborted')
+  /** Resolves true when a return is there or the wait has ended, false when `ms` have passed without either. */
+  wait(ms: number): Promise<boolean> {
+    if (this.#arrived.length > 0 || this.#ended) return Promise.resolve(true)
     return new Promise(resolve => {
-      const end = (how: 'returned' | 'timeout' | 'aborted') => {
+      const wake = (news: boolean) => {
         clearTimeout(timer)
-        signal.removeEventListener('abort', onAbort)
         this.#wake = null
-        resolve(how)
+        resolve(news)
       }
-      const onAbort = () => end('aborted')
-      const timer = setTimeout(() => end('timeout'), ms)
-      signal.addEventListener('abort', onAbort, { once: true })
-      this.#wake = () => end('returned')
+      const timer = setTimeout(() => wake(false), ms)
+      this.#wake = () => wake(true)
     })
   }
 }

@@ -87,6 +87,21 @@ export async function callFunction(
   }
 }
 
+/**
+ * Why this call would not even begin: the function does not exist, or the arguments do not fit it. Null when it would. For callers that
+ * refuse such calls instead of making them, as the reactor does.
+ */
+export function whyNot(fn: ServerFunction | undefined, call: FunctionCall): string | null {
+  if (fn === undefined) return `'${call.fun}' is not available.`
+  try {
+    bindArguments(fn, call.args, call.kwargs)
+    return null
+  } catch (error) {
+    if (error instanceof ArgumentError) return error.message
+    throw error
+  }
+}
+
 /** Salt tells a runner's wrong arguments as a text, with success. */
 function wrongArguments(error: ArgumentError, fn: ServerFunction): Outcome {
   const doc = fn.doc.replace(/^(?=.)/gm, '    ')

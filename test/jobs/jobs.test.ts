@@ -295,3 +295,13 @@ t.test('whom a job is sent to depends on known grains alone, and a list keeps it
   t.equal(await code(jobs.publish({ ...ping, tgt: 'a and', tgtType: 'compound' })), 'TARGET_SYNTAX')
   t.equal(await code(jobs.publish({ ...ping, tgtType: 'bogus' })), 'TARGET_TYPE')
 })
+
+t.test('a job id that somebody else chooses again does not keep the return of its job out', async t => {
+  const { jobs } = await bench(t, ['web1', 'web2'])
+  const jid = '20260101000000000009'
+  await jobs.publish({ ...ping, jid, tgt: 'web1' })
+  const again = jobs.publish({ ...ping, jid, tgt: 'web2', user: 'mallory' })
+  const ret = jobs.recordReturn('web1', { jid, fun: 'test.ping', return: true, retcode: 0 })
+  t.equal(await code(again), 'JID_TAKEN')
+  t.equal(await ret, 'recorded')
+})
