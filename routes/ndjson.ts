@@ -15,11 +15,8 @@ import { checkFire, readIncoming } from './ingest.js'
 const BATCH_EVENTS = 500
 const BATCH_BYTES = 1024 * 1024
 
-interface Batch {
-  readonly events: readonly NewEvent[]
-  /** Lines read up to the batch's last one. */
-  readonly lines: number
-}
+/** Batches handed to the store whose commit is waited for while the next one is read. */
+const IN_FLIGHT = 1
 
 /**
  * Fires one event per line, in order, batch after batch: while one is committed the next is read, and no more than that is held. Each
@@ -57,21 +54,21 @@ async function* answerBatches(
     checkFire(caller, tag)
     return events.prepare(tag, data, { source: caller.source })
   }
-  let committing: Promise<Appended> | null = null
+  const committing: Promise<Appended>[] = []
   try {
     for await (const batch of batches(body, config.max_request_body_size, readLine)) {
       // The store keeps the order of its writers, so the next batch may be handed over before this one is on disk.
-      const next: Promise<Appended> = store.events.append(batch.events)
+      const next = store.events.append(batch)
       next.catch(() => {})
-      if (committing) yield answer((await committing).seqs)
-      committing = next
+      committing.push(next)
+      if (committing.length > IN_FLIGHT) yield answer((await committing.shift()!).seqs)
     }
-    if (committing) yield answer((await committing).seqs)
+    while (committing.length > 0) yield answer((await committing.shift()!).seqs)
     yield line({ success: true, count })
   } catch (error) {
-    const pending = committing && (await committing.catch(() => null))
-    if (pending && !(count === 0)) yield answer(pending.seqs)
-    if (!(error instanceof BrineError) || count === 0) throw error
+    // What was on its way is told of, whatever stopped the rest.
+    for (const outcome of await Promise.allSettled(committing)) if (outcome.status === 'fulfilled') yield answer(outcome.value.seqs)
+    if (count === 0 || !(error instanceof BrineError)) throw error
     yield `${errorBody(error, requestId, { success: false, count })}\n`
   }
 }
@@ -79,7 +76,7 @@ async function* answerBatches(
 const line = (value: unknown) => `${saltJson(value)}\n`
 
 /** Checked events, a batch at a time. Errors name the line. */
-async function* batches(body: Readable, maxLine: number, read: (line: Buffer) => NewEvent): AsyncGenerator<Batch> {
+async function* batches(body: Readable, maxLine: number, read: (line: Buffer) => NewEvent): AsyncGenerator<readonly NewEvent[]> {
   let events: NewEvent[] = []
   let bytes = 0
   let lines = 0
@@ -89,11 +86,11 @@ async function* batches(body: Readable, maxLine: number, read: (line: Buffer) =>
     events.push(atLine(lines, () => read(text)))
     bytes += text.length
     if (events.length < BATCH_EVENTS && bytes < BATCH_BYTES) continue
-    yield { events, lines }
+    yield events
     events = []
     bytes = 0
   }
-  if (events.length > 0) yield { events, lines }
+  if (events.length > 0) yield events
 }
 
 /** What `read` makes of a line; its errors say which one. */
