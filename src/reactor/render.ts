@@ -1,0 +1,252 @@
+/**
+ * Rendering: template text and data in, text or YAML values out. Nothing here acts (DESIGN, "The reactor in steps" 3 and 4).
+ */
+
+import { parseYamlValue } from '../shared/yaml.js'
+import { YamlError, type YamlValue } from '../shared/yaml-compose.js'
+import { Functions } from './template/attributes.js'
+import { checkNames } from './template/check.js'
+import type { Loader, Source } from './template/env.js'
+import { TemplateError } from './template/errors.js'
+import { Evaluator } from './template/evaluate.js'
+import { globalFunctions } from './template/globals.js'
+import { loadJson } from './template/json.js'
+import { Budget, type Limits } from './template/limits.js'
+import type { Expression, Template } from './template/nodes.js'
+import type { Output } from './template/output.js'
+import { parseExpressionText, parseTemplate } from './template/parser.js'
+import { Scope } from './template/scope.js'
+import { readYamlParts } from './template/slots.js'
+import { firstOf, fromValue, PyDict, toNeutral, toValue, type Value } from './template/values.js'
+
+export type { Loader } from './template/env.js'
+export { TemplateError, type TemplateErrorKind } from './template/errors.js'
+export { DEFAULT_LIMITS, type Limits } from './template/limits.js'
+export type { HostFunction } from './template/values.js'
+
+export interface RenderOptions {
+  /** Names the template in errors and for relative imports. */
+  readonly file?: string
+  /** Where `include`, `import` and `extends` read; without it there is nothing to import. */
+  readonly loader?: Loader
+  readonly limits?: Partial<Limits>
+}
+
+/**
+ * Renders a template to text, as Salt's `jinja` renderer does: StrictUndefined, the extensions `do`, `loopcontrols` and Salt's `load_yaml`
+ * family, one trailing newline kept.
+ *
+ * `context`: names and their values; JSON-like data, and functions (`HostFunction`) where a name should be callable. `salt` is the dict of
+ * functions by `module.function`. All names are seen by imported templates, too.
+ * Throws TemplateError with kind, file, line and column.
+ */
+export function renderText(source: string, context: Readonly<Record<string, unknown>>, options: RenderOptions = {}): string {
+  const output = run(source, context, options, false)
+  return source.endsWith('\n') ? `${output.text()}\n` : output.text()
+}
+
+export interface EventContext extends RenderOptions {
+  readonly tag: string
+  /** The event's data; or `json`, its text, which keeps the order of keys and the kind of numbers. */
+  readonly data?: Readonly<Record<string, unknown>>
+  readonly json?: string
+  /** Further names: `salt`, `grains`, `pillar`, `opts`, `saltenv` … */
+  readonly context?: Readonly<Record<string, unknown>>
+}
+
+/**
+ * Renders a reactor SLS for an event and reads the result as YAML; `#!` lines choose other renderers. `data['data']` of an event without a
+ * field `data` is the event's data itself (Salt's documentation reads beacons that way, Salt fires them flat).
+ *
+ * Values of the event can become scalars, or lists and dicts in the place of a whole scalar, and nothing else. Mappings of the result are
+ * Map, integers beyond 2^53 bigint, floats without a fraction WholeFloat; an empty document is null.
+ * Throws TemplateError with kind, file, line and column.
+ */
+export function renderSls(source: string, event: EventContext): unknown {
+  const { renderers, body } = shebang(source, event.file)
+  try {
+    return pipeline(renderers, body, event)
+  } catch (error) {
+    if (error instanceof TemplateError) throw error.at({ file: event.file, line: error.line, column: error.column })
+    throw error
+  }
+}
+
+function pipeline(renderers: readonly string[], body: string, event: EventContext): unknown {
+  const last = renderers.at(-1)
+  if (!renderers.includes('jinja')) return last === 'json' ? readJson(body, event.file) : readYaml(body, event.file)
+  const output = run(body, eventContext(event), event, true)
+  if (last === 'yaml') return readYamlParts(output.parts())
+  const text = output.parts().map(part => ('literal' in part ? part.literal : part.text))
+  return readJson(text.join(''), event.file)
+}
+
+/** The value of a lone expression over an event, for conditions and grouping keys: `data.load > 3`. */
+export function evaluateExpression(source: string, event: EventContext): unknown {
+  const context = eventContext(event)
+  const { evaluator } = evaluatorFor(context, event, false)
+  return guarded(event.file, () => fromValue(evaluator.expression(expressionOf(source))))
+}
+
+// ---- #! lines ----------------------------------------------------------------------------------------------------------------------------
+
+const RENDERERS = ['jinja', 'yaml', 'json']
+
+/** The renderers that the first line names, and the rest of the text (the line stays as an empty one, so that lines keep their numbers). */
+function shebang(source: string, file: string | undefined): { renderers: string[]; body: string } {
+  const line = /^#!([^\n]*)/.exec(source)
+  // `#!/usr/bin/env python` is no renderer line
+  if (line === null || line[1]!.trim().startsWith('/')) return { renderers: ['jinja', 'yaml'], body: source }
+  const renderers = line[1]!
+    .trim()
+    .split('|')
+    .map(name => name.trim().split(/\s+/)[0]!)
+  const unknown = renderers.find(name => !RENDERERS.includes(name))
+  if (unknown !== undefined) {
+    throw new TemplateError('unknown_renderer', `The renderer "${unknown}" is not available`, { file, line: 1, column: 1 })
+  }
+  if (renderers.at(-1) === 'jinja') renderers.push('yaml')
+  return { renderers, body: source.slice(line[0].length) }
+}
+
+function readYaml(text: string, file: string | undefined): YamlValue {
+  try {
+    return parseYamlValue(text)
+  } catch (error) {
+    if (error instanceof YamlError) throw new TemplateError('yaml', error.reason, { file, line: error.line, column: error.column })
+    throw error
+  }
+}
+
+function readJson(text: string, file: string | undefined): unknown {
+  if (text.trim() === '') return null
+  return guarded(file, () => {
+    try {
+      return toNeutral(loadJson(text, new Budget()))
+    } catch (error) {
+      if (error instanceof TemplateError && error.kind === 'runtime') throw new TemplateError('yaml', `not JSON: ${error.reason}`)
+      throw error
+    }
+  })
+}
+
+// ---- running -----------------------------------------------------------------------------------------------------------------------------
+
+function eventContext(event: EventContext): Record<string, unknown> {
+  const data = event.json === undefined ? toValue(event.data ?? {}) : loadJson(event.json, new Budget())
+  return { ...event.context, tag: event.tag, data: data instanceof PyDict ? withOwnData(data) : data }
+}
+
+/** `data['data']` reaches the event itself when the event has no such field; the field does not exist otherwise (`'data' in data`). */
+function withOwnData(data: PyDict): PyDict {
+  return data.has('data') ? data : new BeaconData(data)
+}
+
+/** An event's data where `data.data` is the data again. */
+class BeaconData extends PyDict {
+  constructor(source: PyDict) {
+    super()
+    for (const [key, value] of source.entries()) this.set(key, value)
+  }
+  override get(key: Value): Value | undefined {
+    return firstOf(super.get(key), key === 'data' ? this : undefined)
+  }
+}
+
+function run(source: string, context: Readonly<Record<string, unknown>>, options: RenderOptions, yaml: boolean): Output {
+  return guarded(options.file, () => {
+    const { evaluator } = evaluatorFor(context, options, yaml)
+    return evaluator.render({ template: templateOf(source), file: options.file })
+  })
+}
+
+function evaluatorFor(context: Readonly<Record<string, unknown>>, options: RenderOptions, yaml: boolean): { evaluator: Evaluator } {
+  const globals = new Scope(null)
+  for (const [name, value] of globalFunctions(() => evaluator)) globals.set(name, value)
+  for (const [name, value] of Object.entries(context)) globals.set(name, name === 'salt' ? functionsOf(value) : toValue(value))
+  const evaluator: Evaluator = new Evaluator({ budget: new Budget(options.limits), yaml, globals, load: loaderOf(options.loader) })
+  return { evaluator }
+}
+
+function functionsOf(value: unknown): Value {
+  const functions = new Functions()
+  const dict = toValue(value)
+  if (dict instanceof PyDict) for (const [key, item] of dict.entries()) functions.set(key, item)
+  return functions
+}
+
+/** Templates of one rendering are loaded once each. */
+function loaderOf(loader: Loader | undefined): (name: string, from: string | undefined) => Source | null {
+  const loaded = new Map<string, Source | null>()
+  return (name, from) => {
+    if (loader === undefined) return null
+    const key = `${from ?? ''}\0${name}`
+    const known = loaded.get(key)
+    if (known !== undefined) return known
+    const text = loader(name, from)
+    const source = text === null ? null : { template: guarded(name, () => templateOf(text)), file: name }
+    loaded.set(key, source)
+    return source
+  }
+}
+
+/** Gives errors without a file the one that is being read, and makes limits of what else a template can run into. */
+function guarded<T>(file: string | undefined, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof TemplateError) throw error.at({ file, line: error.line, column: error.column })
+    if (error instanceof RangeError) throw new TemplateError('limit', `the template asks for too much: ${error.message}`, { file })
+    throw error
+  }
+}
+
+// ---- parsed once per content -------------------------------------------------------------------------------------------------------------
+
+/** Parsed templates by text. Rules use some dozens of files; the bound is for templates that are made on the way. */
+class ParseCache<T> {
+  readonly #parsed = new Map<string, T>()
+  readonly #parse: (source: string) => T
+  #characters = 0
+  static readonly MAX_CHARACTERS = 4_000_000
+
+  constructor(parse: (source: string) => T) {
+    this.#parse = parse
+  }
+
+  get(source: string): T {
+    const known = this.#parsed.get(source)
+    if (known !== undefined) return known
+    const made = this.#parse(source)
+    this.#parsed.set(source, made)
+    this.#characters += source.length
+    for (const oldest of this.#parsed.keys()) {
+      if (this.#characters <= ParseCache.MAX_CHARACTERS) break
+      this.#parsed.delete(oldest)
+      this.#characters -= oldest.length
+    }
+    return made
+  }
+}
+
+const templates = new ParseCache<Template>(source => {
+  const template = parseTemplate(source)
+  checkNames(template)
+  return template
+})
+const expressions = new ParseCache<Expression>(parseExpressionText)
+
+function templateOf(source: string): Template {
+  return templates.get(source)
+}
+
+function expressionOf(source: string): Expression {
+  return expressions.get(source)
+}
+
+/** Checks a template without rendering it; throws TemplateError. */
+export function checkTemplate(source: string, file?: string): void {
+  const { renderers, body } = shebang(source, file)
+  if (renderers.includes('jinja')) guarded(file, () => templateOf(body))
+  else if (renderers.at(-1) === 'yaml') guarded(file, () => readYaml(body, file))
+}

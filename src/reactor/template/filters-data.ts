@@ -1,0 +1,124 @@
+/** Filters that write and read JSON, YAML and Python's notation. */
+import { createHash } from 'node:crypto'
+import { doubleQuoted } from '../../shared/yaml-emit.js'
+import { bind, flag, type REQUIRED } from './bind.js'
+import type { Env, Filter } from './env.js'
+import { runtimeError } from './errors.js'
+import { dumpJson, type JsonOptions } from './json.js'
+import { loadData, printYaml, readJson, readYaml } from './load.js'
+import { flat, isInt, typeName } from './operators.js'
+import { prettyPrint } from './pprint.js'
+import { str } from './text.js'
+import { Markup, PyDict, PyList, PyObject, PyTuple, RichText, type Value } from './values.js'
+import { printXml } from './xml.js'
+
+const table = new Map<string, Filter>()
+
+function filter(
+  name: string,
+  parameters: Record<string, Value | typeof REQUIRED>,
+  body: (value: Value, args: Value[], env: Env) => Value
+): void {
+  table.set(name, (value, args, kwargs, env) => body(value, bind(name, args, kwargs, parameters), env))
+}
+
+export const dataFilters: ReadonlyMap<string, Filter> = table
+
+/** Text that stands for a value: in YAML it is the value itself, elsewhere the text. */
+function standsFor(value: Value, text: string, env: Env): Value {
+  return env.yaml ? new RichText([{ value: flat(value), text, exact: true }]) : new Markup(text)
+}
+
+function indentOf(value: Value | undefined): number | string | null {
+  if (value === null || value === undefined || typeof value === 'string') return value ?? null
+  if (isInt(value)) return Number(value)
+  throw runtimeError(`indent must be an integer, not ${typeName(value)}`)
+}
+
+filter('json', { sort_keys: true, indent: null }, (value, [sortKeys, indent], env) => {
+  const text = dumpJson(value, { sortKeys: flag(sortKeys), indent: indentOf(indent) }, env.budget)
+  return standsFor(value, text, env)
+})
+
+filter('tojson', { indent: null, ensure_ascii: true, sort_keys: false }, (value, [indent, ascii, sortKeys], env) => {
+  const options: JsonOptions = { indent: indentOf(indent), ascii: flag(ascii), sortKeys: flag(sortKeys) }
+  const text = dumpJson(value, options, env.budget).replace(/[<>&']/g, unit => `\\u00${unit.charCodeAt(0).toString(16)}`)
+  return standsFor(value, text, env)
+})
+
+filter('yaml', { flow_style: true }, (value, [flow], env) => {
+  const text = printYaml(value, flag(flow), env)
+  return env.yaml ? new RichText([{ literal: text, line: 0 }]) : new Markup(text)
+})
+
+filter('python', {}, (value, _args, env) => standsFor(value, prettyPrint(value, env.budget), env))
+
+filter('xml', {}, (value, _args, env) => new Markup(printXml(value, env)))
+
+filter('dict_to_sls_yaml_params', { flow_style: false }, (value, [flow], env) => {
+  if (!(value instanceof PyDict)) throw runtimeError(`expected a dict, not ${typeName(value)}`)
+  const items = [...value.entries()].map(([key, item]) => PyDict.of([[key, item]]))
+  const text = printYaml(new PyList(items), flag(flow), env)
+  return env.yaml ? new RichText([{ literal: text, line: 0 }]) : text
+})
+
+// ---- quoting for YAML ----------------------------------------------------------------------------------------------------------------------
+
+function quoted(value: Value, text: string, env: Env): Value {
+  return env.yaml ? new RichText([{ value, text, exact: true }]) : text
+}
+
+filter('yaml_dquote', {}, (value, _args, env) => quotedText(value, text => doubleQuoted(text, false), env))
+filter('yaml_squote', {}, (value, _args, env) => quotedText(value, singleQuoted, env))
+
+function quotedText(input: Value, quote: (text: string) => string, env: Env): Value {
+  const value = flat(input)
+  const text = typeof value === 'string' ? value : str(value, env.budget)
+  return quoted(text, quote(text), env)
+}
+
+/** PyYAML's single quotes; what they cannot hold stands in double ones. */
+function singleQuoted(text: string): string {
+  if (/[^\n\x20-\x7e]| \n|\n /.test(text)) return doubleQuoted(text, false)
+  return `'${text.replaceAll("'", "''").replace(/\n+/g, breaks => `\n${breaks}`)}'`
+}
+
+filter('yaml_encode', {}, (input, _args, env) => {
+  const value = flat(input)
+  if (typeof value === 'string') return quoted(value, doubleQuoted(value, false), env)
+  if (value instanceof PyObject)
+    throw runtimeError(`yaml_encode() only works with YAML scalar data; failed for <class '${typeName(value)}'>`)
+  return quoted(value, printYaml(value, true, env), env)
+})
+
+// ---- reading ---------------------------------------------------------------------------------------------------------------------------------
+
+table.set('load_yaml', (value, _args, _kwargs, env) =>
+  value instanceof RichText ? loadData('yaml', value, env) : readYaml(textOf(value, env), env)
+)
+table.set('load_json', (value, _args, _kwargs, env) => readJson(textOf(value, env), env))
+table.set('load_text', (value, _args, _kwargs, env) => textOf(value, env))
+
+function textOf(value: Value, env: Env): string {
+  return str(value, env.budget)
+}
+
+// ---- base64 and hashes -----------------------------------------------------------------------------------------------------------------------
+
+filter('base64_encode', {}, (value, _args, env) => Buffer.from(textOf(value, env)).toString('base64'))
+filter('base64_decode', {}, (value, _args, env) => Buffer.from(textOf(value, env), 'base64').toString('utf8'))
+
+for (const name of ['md5', 'sha1', 'sha256', 'sha512']) {
+  filter(name, {}, (value, _args, env) => createHash(name).update(textOf(value, env)).digest('hex'))
+}
+
+// ---- decoding of what is text already ------------------------------------------------------------------------------------------------------------
+
+for (const name of ['json_decode_dict', 'json_decode_list', 'json_encode_dict', 'json_encode_list', 'to_bytes']) {
+  filter(name, {}, value => value)
+}
+
+/** For the tests of truth that look at Python's hashability. */
+export function isHashable(value: Value): boolean {
+  return !(value instanceof PyList || value instanceof PyDict) && !(value instanceof PyTuple && value.items.some(item => !isHashable(item)))
+}

@@ -1,0 +1,282 @@
+/** Jinja's filters on text. */
+import { bind, flag, integer, REQUIRED, text } from './bind.js'
+import type { Env, Filter } from './env.js'
+import { limitError, runtimeError } from './errors.js'
+import { formatPercent, formatValue } from './format.js'
+import { capitalize, replace, strip } from './methods-str.js'
+import { flat, isNumber, iterate, listOf, toFloat, truthy, typeName } from './operators.js'
+import { characters, lengthOf, str } from './text.js'
+import { isLiteral, Markup, type Part, PyDict, PyList, PyTuple, RichText, type Value } from './values.js'
+
+type Parameters = Record<string, Value | typeof REQUIRED>
+
+const table = new Map<string, Filter>()
+
+function filter(name: string, parameters: Parameters, body: (value: Value, args: Value[], env: Env) => Value): void {
+  table.set(name, (value, args, kwargs, env) => body(value, bind(name, args, kwargs, parameters), env))
+}
+
+export const textFilters: ReadonlyMap<string, Filter> = table
+
+/** Applies a change to each part of a template's text, so that the author's text stays the author's and values stay values. */
+function mapped(value: Value, env: Env, change: (text: string) => string): Value {
+  if (!(value instanceof RichText)) return change(str(value, env.budget))
+  return new RichText(value.parts.map(part => changed(part, change)))
+}
+
+function changed(part: Part, change: (text: string) => string): Part {
+  if (isLiteral(part)) return { literal: change(part.literal), line: part.line }
+  const text = change(part.text)
+  return { value: text, text, exact: part.exact }
+}
+
+filter('upper', {}, (value, _args, env) => mapped(value, env, text => text.toUpperCase()))
+filter('lower', {}, (value, _args, env) => mapped(value, env, text => text.toLowerCase()))
+filter('capitalize', {}, (value, _args, env) => capitalize(str(flat(value), env.budget)))
+filter('title', {}, (value, _args, env) =>
+  str(value, env.budget)
+    .split(/([-\s({[<]+)/)
+    .map(item => (item === '' ? '' : item[0]!.toUpperCase() + item.slice(1).toLowerCase()))
+    .join('')
+)
+filter('trim', { chars: null }, (value, [chars], env) => trim(value, chars === null ? null : text(chars, 'chars'), env))
+filter('string', {}, (value, _args, env) => (value instanceof RichText ? value : str(value, env.budget)))
+
+function trim(value: Value, chars: string | null, env: Env): Value {
+  if (!(value instanceof RichText)) return strip(str(value, env.budget), chars, true, true)
+  const parts = [...value.parts]
+  for (const [at, left] of [
+    [0, true],
+    [-1, false]
+  ] as const) {
+    for (let end = parts.at(at); end !== undefined && isLiteral(end); end = parts.at(at)) {
+      const literal = strip(end.literal, chars, left, !left)
+      const skipped = left ? end.literal.slice(0, end.literal.length - literal.length).split('\n').length - 1 : 0
+      parts.splice(at, 1)
+      if (literal === '') continue
+      parts.splice(left ? 0 : parts.length, 0, { literal, line: end.line + skipped })
+      break
+    }
+  }
+  return new RichText(parts)
+}
+
+filter('replace', { old: REQUIRED, new: REQUIRED, count: null }, (value, [old, replacement, count], env) => {
+  const [from, to] = [str(flat(old!), env.budget), str(flat(replacement!), env.budget)]
+  const times = count === null ? -1 : integer(count)
+  return mapped(value, env, text => replace(text, from, to, times, env))
+})
+
+filter('indent', { width: 4, first: false, blank: false, indentfirst: null }, (value, [width, first, blank, indentfirst], env) => {
+  const indention = typeof width === 'string' ? width : ' '.repeat(checkedWidth(integer(width)))
+  return indent(value, indention, flag(indentfirst === null ? first : indentfirst), flag(blank), env)
+})
+
+function checkedWidth(width: number): number {
+  if (width > 10_000) throw limitError('an indentation of more than 10000')
+  return Math.max(0, width)
+}
+
+function indent(value: Value, indention: string, first: boolean, blank: boolean, env: Env): Value {
+  if (value instanceof RichText) return indentParts(value, indention, first, blank, env)
+  const lines = pythonLines(str(value, env.budget))
+  env.budget.grow(lines.length * indention.length)
+  const indented = lines.map((line, index) => (index === 0 ? line : line === '' && !blank ? line : indention + line))
+  return (first ? indention : '') + indented.join('\n')
+}
+
+/** Lines as `splitlines` sees them; a text that ends with a line break has an empty last line here. */
+function pythonLines(text: string): string[] {
+  return text.replace(/\r\n?/g, '\n').split(/[\n\v\f\x1c-\x1e\x85\u2028\u2029]/)
+}
+
+/** Indents the author's lines; what follows a line break decides whether the line is empty. */
+function indentParts(value: RichText, indention: string, first: boolean, blank: boolean, env: Env): Value {
+  const parts = value.parts.map((part, index): Part => {
+    if (!isLiteral(part)) return part
+    const follows = value.parts[index + 1]
+    const lines = part.literal.split('\n')
+    env.budget.grow(lines.length * indention.length)
+    const indented = lines.map((line, at) => {
+      const empty = line === '' && (at < lines.length - 1 || follows === undefined || isLiteral(follows))
+      return at === 0 || (empty && !blank) ? line : indention + line
+    })
+    return { literal: indented.join('\n'), line: part.line }
+  })
+  return new RichText(first ? [{ literal: indention, line: 0 }, ...parts] : parts)
+}
+
+filter('center', { width: 80 }, (value, [width], env) => {
+  const source = str(value, env.budget)
+  const missing = Math.max(0, integer(width) - lengthOf(source))
+  env.budget.grow(missing)
+  const left = Math.floor(missing / 2) + (missing & integer(width) & 1)
+  return ' '.repeat(left) + source + ' '.repeat(missing - left)
+})
+
+filter('truncate', { length: 255, killwords: false, end: '...', leeway: null }, (value, [length, killwords, end, leeway], env) => {
+  const units = characters(str(value, env.budget))
+  const suffix = text(end, 'end')
+  const limit = integer(length)
+  if (limit < lengthOf(suffix)) throw runtimeError(`expected length >= ${lengthOf(suffix)}, got ${limit}`)
+  if (units.length <= limit + (leeway === null ? 5 : integer(leeway))) return units.join('')
+  const kept = units.slice(0, limit - lengthOf(suffix)).join('')
+  if (flag(killwords)) return kept + suffix
+  const space = kept.lastIndexOf(' ')
+  return (space < 0 ? kept : kept.slice(0, space)) + suffix
+})
+
+filter('wordcount', {}, (value, _args, env) => (str(value, env.budget).match(/[\p{L}\p{N}_]+/gu) ?? []).length)
+
+filter('wordwrap', { width: 79, break_long_words: true, wrapstring: null, break_on_hyphens: true }, (value, args, env) => {
+  const [width, breakLong, wrapstring, hyphens] = args
+  const wrap = wrapstring === null ? '\n' : text(wrapstring, 'wrapstring')
+  const columns = integer(width)
+  if (columns <= 0) throw runtimeError(`invalid width ${columns} (must be > 0)`)
+  return pythonLines(str(value, env.budget).replace(/\n$/, ''))
+    .map(line => wrapLine(line, columns, flag(breakLong), flag(hyphens)).join(wrap))
+    .join(wrap)
+})
+
+/** Python's `textwrap.wrap` with `expand_tabs` and `replace_whitespace` off. */
+function wrapLine(line: string, width: number, breakLong: boolean, hyphens: boolean): string[] {
+  const chunks = (hyphens ? line.match(/\s+|(?:[^\s-]+-+(?=[^\s-]{2})|\S(?:(?!\S-+[^\s-]{2})\S)*)/gu) : line.match(/\s+|\S+/gu)) ?? []
+  const lines: string[] = []
+  let current: string[] = []
+  let used = 0
+  const flush = () => {
+    if (current.at(-1)?.trim() === '') current.pop()
+    if (current.length > 0) lines.push(current.join(''))
+    current = []
+    used = 0
+  }
+  const pending = [...chunks]
+  while (pending.length > 0) {
+    const chunk = pending[0]!
+    if (used === 0 && lines.length > 0 && chunk.trim() === '') {
+      pending.shift()
+    } else if (used + lengthOf(chunk) <= width) {
+      current.push(chunk)
+      used += lengthOf(chunk)
+      pending.shift()
+    } else if (lengthOf(chunk) > width && breakLong) {
+      const room = Math.max(width - used, used === 0 ? 1 : 0)
+      if (room > 0) {
+        const units = characters(chunk)
+        current.push(units.slice(0, room).join(''))
+        pending[0] = units.slice(room).join('')
+      }
+      flush()
+    } else {
+      if (used === 0) current.push(pending.shift()!)
+      flush()
+    }
+  }
+  flush()
+  return lines
+}
+
+// ---- formatting ----------------------------------------------------------------------------------------------------------------------------
+
+table.set('format', (value, args, kwargs, env) => {
+  if (args.length > 0 && kwargs.size > 0) throw runtimeError("can't handle positional and keyword arguments at the same time")
+  return formatPercent(str(value, env.budget), kwargs.size > 0 ? PyDict.of(kwargs) : new PyTuple(args), env.budget)
+})
+
+filter('filesizeformat', { binary: false }, (value, [binary], env) => {
+  const bytes = toFloat(numberOf(value))
+  const base = flag(binary) ? 1024 : 1000
+  const units = flag(binary) ? ['KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB', 'ZiB', 'YiB'] : ['kB', 'MB', 'GB', 'TB', 'PB', 'EB', 'ZB', 'YB']
+  if (bytes === 1) return '1 Byte'
+  if (bytes < base) return `${Math.trunc(bytes)} Bytes`
+  const power = units.findIndex((_, index) => bytes < base ** (index + 2))
+  const unit = power < 0 ? units.length - 1 : power
+  return `${formatValue(base * (bytes / base ** (unit + 2)), '.1f', env.budget)} ${units[unit]}`
+})
+
+function numberOf(value: Value): number {
+  if (isNumber(value)) return toFloat(value)
+  if (typeof value === 'string' && value.trim() !== '' && Number.isFinite(Number(value))) return Number(value)
+  throw runtimeError(`could not convert string to float: '${String(value)}'`)
+}
+
+// ---- HTML and URLs -------------------------------------------------------------------------------------------------------------------------
+
+const HTML: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', "'": '&#39;', '"': '&#34;' }
+
+export function escapeHtml(value: string): string {
+  return value.replace(/[&<>'"]/g, character => HTML[character]!)
+}
+
+function escape(value: Value, env: Env): Value {
+  return value instanceof Markup ? value : new Markup(escapeHtml(str(value, env.budget)))
+}
+
+filter('e', {}, (value, _args, env) => escape(value, env))
+filter('escape', {}, (value, _args, env) => escape(value, env))
+filter('forceescape', {}, (value, _args, env) => new Markup(escapeHtml(str(value, env.budget))))
+filter('safe', {}, (value, _args, env) => {
+  if (value instanceof RichText) return value
+  const source = str(value, env.budget)
+  // the author vouches for it: from here on it is the author's own text
+  return env.yaml ? new RichText([{ literal: source, line: 0 }]) : new Markup(source)
+})
+filter('striptags', {}, (value, _args, env) => {
+  const source = str(value, env.budget).replace(/<!--[\s\S]*?-->/g, '')
+  const plain = source
+    .replace(/<[^>]*>/g, '')
+    .split(/\s+/)
+    .filter(Boolean)
+    .join(' ')
+  return plain.replace(/&(lt|gt|amp|quot|#39|#34|nbsp);/g, (_, name: string) => ENTITIES[name]!)
+})
+
+const ENTITIES: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', '#39': "'", '#34': '"', nbsp: '\xa0' }
+
+/** Percent-encodes UTF-8 except letters, digits, `_.-~` and what is in `safe`. */
+export function percentEncode(value: string, safe: string, plus = false): string {
+  let out = ''
+  for (const byte of Buffer.from(value)) {
+    const character = String.fromCharCode(byte)
+    if (/[A-Za-z0-9_.~-]/.test(character) || (safe.includes(character) && byte < 128)) out += character
+    else out += plus && character === ' ' ? '+' : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+  }
+  return out
+}
+
+filter('urlencode', {}, (value, _args, env) => {
+  if (typeof value === 'string' || !(value instanceof PyDict || value instanceof PyList || value instanceof PyTuple)) {
+    return percentEncode(str(value, env.budget), '/')
+  }
+  const pairs = value instanceof PyDict ? [...value.entries()] : listOf(value, env.budget).map(pair => [...iterate(pair)] as [Value, Value])
+  const encode = (item: Value) => percentEncode(str(item, env.budget), '', true)
+  return pairs.map(([key, item]) => `${encode(key)}=${encode(item)}`).join('&')
+})
+
+filter('urlize', { trim_url_limit: null, nofollow: false, target: null, rel: null }, (value, args, env) => {
+  const [limit, nofollow, target, rel] = args
+  const relations = [rel === null ? '' : text(rel, 'rel'), flag(nofollow) ? 'nofollow' : '', 'noopener'].filter(Boolean).sort()
+  const attributes = ` rel="${escapeHtml(relations.join(' '))}"${target === null ? '' : ` target="${escapeHtml(text(target, 'target'))}"`}`
+  const shown = (url: string) => (limit === null || url.length <= integer(limit) ? url : `${url.slice(0, integer(limit))}...`)
+  return str(value, env.budget)
+    .split(/(\s+)/)
+    .map(word => {
+      const url = /^(?:https?:\/\/\S+|www\.\S+)$/.test(word) ? word : null
+      if (url === null) return escapeHtml(word)
+      return `<a href="${escapeHtml(url.startsWith('www.') ? `https://${url}` : url)}"${attributes}>${escapeHtml(shown(url))}</a>`
+    })
+    .join('')
+})
+
+filter('xmlattr', { autospace: true }, (value, [autospace], env) => {
+  if (!(value instanceof PyDict)) throw runtimeError(`'${typeName(value)}' object has no attribute 'items'`)
+  const attributes = [...value.entries()]
+    .filter(([, item]) => item !== null)
+    .map(([key, item]) => {
+      const name = str(key, env.budget)
+      if (/[\s/>=]/.test(name)) throw runtimeError(`Invalid character in attribute name: '${name}'`)
+      return `${escapeHtml(name)}="${escapeHtml(str(item, env.budget))}"`
+    })
+  const joined = attributes.join(' ')
+  return truthy(autospace!) && joined !== '' ? ` ${joined}` : joined
+})

@@ -1,0 +1,23 @@
+/** All filters by name. Where Jinja and Salt have one of the same name, Salt's counts, as in Salt. */
+import type { Filter } from './env.js'
+import { TemplateError } from './errors.js'
+import { dataFilters } from './filters-data.js'
+import { listFilters } from './filters-lists.js'
+import { netFilters } from './filters-net.js'
+import { saltFilters } from './filters-salt.js'
+import { textFilters } from './filters-text.js'
+
+export const filters: ReadonlyMap<string, Filter> = new Map([...textFilters, ...listFilters, ...dataFilters, ...netFilters, ...saltFilters])
+
+/** Filters that get what does not exist as it is. */
+export const UNDEFINED_FILTERS: ReadonlySet<string> = new Set(['default', 'd'])
+
+/** Filters that keep the author's text and the values in it apart; all others get plain text. */
+export const RICH_FILTERS: ReadonlySet<string> = new Set(['upper', 'lower', 'trim', 'string', 'replace', 'indent', 'safe', 'load_yaml'])
+
+/** Reports a filter that does not exist. */
+export function filterNamed(name: string): Filter {
+  const filter = filters.get(name)
+  if (filter === undefined) throw new TemplateError('syntax', `No filter named '${name}'.`)
+  return filter
+}

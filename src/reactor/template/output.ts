@@ -1,0 +1,62 @@
+import { limitError } from './errors.js'
+import type { Budget } from './limits.js'
+import { str } from './text.js'
+import { Markup, type Part, RichText, type Value } from './values.js'
+
+/**
+ * Where a template prints to. In text mode that is a string; in YAML mode the author's own text and the values printed into it are kept apart,
+ * so that a value can never become structure.
+ */
+export class Output {
+  readonly yaml: boolean
+  readonly #budget: Budget
+  #text = ''
+  readonly #parts: Part[] = []
+
+  constructor(yaml: boolean, budget: Budget) {
+    this.yaml = yaml
+    this.#budget = budget
+  }
+
+  /** The author's own text; `line` is where it stands in the template. */
+  literal(text: string, line: number): void {
+    this.#budget.grow(text.length)
+    if (this.yaml) this.#parts.push({ literal: text, line })
+    else this.#text += text
+  }
+
+  value(value: Value): void {
+    if (!this.yaml) {
+      const text = str(value, this.#budget)
+      this.#budget.grow(text.length)
+      this.#text += text
+    } else if (value instanceof RichText) {
+      this.#budget.grow(value.parts.length)
+      for (const part of value.parts) this.#parts.push(part)
+    } else {
+      const text = str(value, this.#budget)
+      this.#budget.grow(text.length)
+      this.#parts.push({ value: value instanceof Markup ? value.text : value, text, exact: false })
+    }
+    if (this.#parts.length > 500_000) throw limitError('the template prints more than 500000 pieces')
+  }
+
+  /** A new output of the same kind. */
+  sibling(): Output {
+    return new Output(this.yaml, this.#budget)
+  }
+
+  /** What was printed, as a value: a text, or parts that are still told apart. */
+  captured(html: boolean): Value {
+    if (this.yaml) return new RichText(this.#parts)
+    return html ? new Markup(this.#text) : this.#text
+  }
+
+  text(): string {
+    return this.#text
+  }
+
+  parts(): readonly Part[] {
+    return this.#parts
+  }
+}
