@@ -7,6 +7,7 @@ import type { EventLog } from '../events/log.js'
 import { wheelFunctions } from '../wheel/list.js'
 import { cacheRunners } from './cache.js'
 import { callFunction, type FunctionCall, newCallEvent, type Outcome, returnCallEvent, whyNot } from './call.js'
+import { configRunners } from './config.js'
 import { docRunners } from './doc.js'
 import { errorFunctions } from './error.js'
 import { eventRunners } from './event.js'
@@ -17,6 +18,7 @@ import { testRunners } from './test.js'
 
 const LIST: readonly ServerFunction[] = [
   ...cacheRunners,
+  ...configRunners,
   ...docRunners({ runner: () => LIST, wheel: () => wheelFunctions }),
   ...errorFunctions,
   ...eventRunners,

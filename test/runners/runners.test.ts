@@ -170,3 +170,15 @@ t.test('test.sleep has a bound', async t => {
   t.equal(await call('test.sleep', { arg: [0] }), true)
   t.match(await call('test.sleep', { arg: [1e9] }), /must be 0 to 3600/)
 })
+
+t.test('settings are shown, secrets are not', async t => {
+  const { call, commands, log } = await runners(t, [], { sharedsecret: 'hunter2', nodegroups: { web: 'web*' } })
+  t.equal(await call('config.get', { arg: ['timeout'] }), 5)
+  t.equal(await call('config.get', { arg: ['nodegroups:web'] }), 'web*')
+  t.equal(await call('config.get', { arg: ['nodegroups:web:x'], kwarg: { default: 'none' } }), 'none')
+  t.equal(await call('config.get', { arg: ['constructor'] }), '')
+  t.notMatch(JSON.stringify(await call('config.get', { arg: ['sharedsecret'] })), /hunter2/)
+  const { data } = (await commands.run({ client: 'wheel', fun: 'config.values' }, admin)) as { data: { return: object } }
+  t.match(data.return, { timeout: 5, nodegroups: { web: 'web*' } })
+  t.notMatch(JSON.stringify([data, await log()]), /hunter2/)
+})
