@@ -1,0 +1,101 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { FileRoots } from '../../src/fileserver/roots.js'
+import { makeKey } from '../helpers/keypairs.js'
+import { FakeMinion, linkServer } from '../helpers/link.js'
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
+
+function tree(t: Test) {
+  const dir = t.testdir({
+    secret: 'not for minions',
+    base: { 'top.sls': 'base:', 'both.txt': 'first', web: { 'init.sls': 'x: 1', 'empty.txt': '' }, 'ü ñ.txt': 'name' },
+    second: { 'both.txt': 'second', 'only.txt': 'only here' },
+    dev: { 'dev.txt': 'dev' }
+  })
+  symlinkSync(join(dir, 'secret'), join(dir, 'base/leak'))
+  symlinkSync(dir, join(dir, 'base/leakdir'))
+  symlinkSync('web/init.sls', join(dir, 'base/inside'))
+  symlinkSync('..', join(dir, 'base/web/loop'))
+  symlinkSync('nowhere', join(dir, 'base/broken'))
+  execFileSync('mkfifo', [join(dir, 'base/fifo')])
+  const roots = new FileRoots({ base: [join(dir, 'base'), join(dir, 'missing'), join(dir, 'second')], dev: [join(dir, 'dev')] })
+  return { dir, roots }
+}
+
+t.test('the first root that has a file wins, in its environment alone', async t => {
+  const { roots } = tree(t)
+  const read = async (path: string, env = 'base') => {
+    const file = await roots.open(path, env)
+    if (file === null) return null
+    const text = (await buffer(file.content())).toString()
+    t.equal(file.hash, sha256(text))
+    t.equal(file.size, Buffer.byteLength(text))
+    return text
+  }
+  t.equal(await read('both.txt'), 'first')
+  t.equal(await read('only.txt'), 'only here')
+  t.equal(await read('web//./init.sls'), 'x: 1')
+  t.equal(await read('web/empty.txt'), '')
+  t.equal(await read('ü ñ.txt'), 'name')
+  t.equal(await read('inside'), 'x: 1', 'a link inside of the root')
+  t.equal(await read('dev.txt'), null)
+  t.equal(await read('dev.txt', 'dev'), 'dev')
+  t.equal(await read('x', 'constructor'), null)
+  t.same(roots.environments(), ['base', 'dev'])
+})
+
+t.test('nothing outside of the roots can be read', async t => {
+  const { roots, dir } = tree(t)
+  for (const path of ['../secret', 'web/../../secret', '..', '', '/', join(dir, 'secret'), 'a\0b', '.']) {
+    await t.rejects(roots.open(path, 'base'), { code: 'FIELD_INVALID' }, JSON.stringify(path))
+  }
+  for (const path of ['leak', 'leakdir/secret', 'leakdir/dev/dev.txt', 'broken', 'web', 'fifo', 'top.sls/x', 'x'.repeat(300)]) {
+    t.equal(await roots.open(path, 'base'), null, path.slice(0, 20))
+  }
+})
+
+t.test('all files of an environment are listed once, without what links lead out to or in circles', async t => {
+  const { roots } = tree(t)
+  t.same(await roots.list('base'), ['both.txt', 'inside', 'only.txt', 'top.sls', 'web/empty.txt', 'web/init.sls', 'ü ñ.txt'])
+  t.same(await roots.list('nothing'), [])
+})
+
+t.test('a changed file has a new hash', async t => {
+  const { roots, dir } = tree(t)
+  const path = join(dir, 'base/top.sls')
+  const before = await roots.open('top.sls', 'base')
+  await before!.close()
+  writeFileSync(path, 'BASE:')
+  utimesSync(path, 1, 1)
+  const after = await roots.open('top.sls', 'base')
+  await after!.close()
+  t.equal(before!.hash, sha256('base:'))
+  t.equal(after!.hash, sha256('BASE:'))
+})
+
+t.test('minions get files over HTTP: by hash when they have them already, and never what is outside of the roots', async t => {
+  const { dir } = tree(t)
+  mkdirSync(join(dir, 'more'))
+  const server = await linkServer(t, { config: { file_roots: { base: [join(dir, 'base')], dev: [join(dir, 'dev')] } } })
+  const key = makeKey()
+  await server.keys.vouch('web1', key.pub)
+  const minion = await new FakeMinion(server.url, 'web1', key).authenticate()
+  const file = await minion.get('/minion/file?path=web/init.sls')
+  t.equal(file.status, 200)
+  t.equal(await file.text(), 'x: 1')
+  t.equal(file.headers.get('etag'), `"${sha256('x: 1')}"`)
+  t.equal((await minion.get('/minion/file?path=web/init.sls', { 'if-none-match': `"${sha256('x: 1')}"` })).status, 304)
+  t.equal((await (await minion.get('/minion/file?path=web/empty.txt')).arrayBuffer()).byteLength, 0)
+  t.equal(await (await minion.get('/minion/file?path=dev.txt&saltenv=dev')).text(), 'dev')
+  for (const path of ['leak', 'nothing', 'leakdir/secret']) t.equal((await minion.get(`/minion/file?path=${path}`)).status, 404, path)
+  for (const path of ['../secret', '%2e%2e/secret', '/etc/passwd', 'web/..%2f../secret']) {
+    t.equal((await minion.get(`/minion/file?path=${path}`)).status, 400, path)
+  }
+  t.match(await (await minion.get('/minion/files?saltenv=dev')).json(), { files: ['dev.txt'] })
+  t.match(await (await minion.get('/minion/environments')).json(), { environments: ['base', 'dev'] })
+})
