@@ -39,6 +39,7 @@ const AREAS: readonly Area[] = [
   { guard: streamToken, answers: null, routes: [stream] },
   { guard: token, answers: { lenient: true }, routes: [events] },
   { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, keys, logout, tokens] },
+  // Behind a minion's own key.
   { guard: requireMinion, answers: null, routes: [minionStream, minionUp, minionFiles] },
   // Open to all: they check credentials themselves, or have nothing to hide.
   { guard: open, answers: {}, routes: [welcome, run, login] },
