@@ -12,6 +12,9 @@ export const MAX_LISTED = 1000
 /** Jobs that are looked through when only a filter can tell (metadata). Bounds the work of one call to some hundred milliseconds. */
 const MAX_SEARCHED = 50_000
 
+/** Jobs fetched at a time at least: `wanted` may refuse some. */
+const MIN_PAGE = 100
+
 /** Salt's parameters that mean nothing here: there is one store, and formatting is the client's. */
 const ignored = { ext_source: param.anyOr(null), display_progress: param.anyOr(false) }
 
@@ -208,13 +211,14 @@ async function findJobs(
   wanted: (job: JobRecord) => boolean
 ): Promise<JobRecord[]> {
   const found: JobRecord[] = []
+  const size = Math.min(MAX_LISTED, Math.max(limit, MIN_PAGE))
   let before = query.before
   for (let searched = 0; found.length < limit && searched < MAX_SEARCHED; ) {
-    const page = await context.store.jobs.list({ ...query, limit: MAX_LISTED, ...(before === undefined ? {} : { before }) })
+    const page = await context.store.jobs.list({ ...query, limit: size, ...(before === undefined ? {} : { before }) })
     found.push(...page.filter(wanted))
     searched += page.length
     before = page.at(-1)?.jid
-    if (page.length < MAX_LISTED) break
+    if (page.length < size) break
   }
   return found.slice(0, limit)
 }
