@@ -1,0 +1,298 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { BrineError } from '../errors.js'
+import { ServerError } from './client.js'
+import { EXIT, type Exit, exitCodeTable, exitOf, exitOfStatus } from './exit.js'
+import { FORMATS } from './output.js'
+import type { Terminal } from './terminal.js'
+
+/**
+ * Runs one command. Resolves with the exit code, or null when the process has something left to do (a server or a minion runs).
+ * What a command does is loaded when it is called, so that `brine --help` need not load the server.
+ */
+export async function main(args: readonly string[], terminal: Terminal, version = 'unknown'): Promise<number | null> {
+  let exit: Exit | null = 'ok'
+  const program = build(terminal, version, result => {
+    exit = result
+  })
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+  } catch (error) {
+    exit = tell(error, terminal)
+  }
+  return exit === null ? null : EXIT[exit].code
+}
+
+/** Says what went wrong, for people: the text, what to do about it, never a stack for what is foreseen. */
+function tell(error: unknown, terminal: Terminal): Exit {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 'ok' : 'usage'
+  if (error instanceof ServerError || error instanceof BrineError) {
+    terminal.err(`brine: ${error.message}\n${error.hint === undefined ? '' : `       ${error.hint}\n`}`)
+    return error instanceof ServerError ? exitOfStatus(error.status) : exitOf(error)
+  }
+  if (terminal.interrupted().aborted) return 'interrupted'
+  terminal.err(`brine: an unexpected error occurred: ${error instanceof Error ? error.stack : String(error)}\n`)
+  return 'internal'
+}
+
+type Done = (exit: Exit | null) => void
+/** What a command does: its arguments, then its options, then the command itself, as commander passes them. */
+type Action = (...values: never[]) => Promise<Exit | null>
+
+function build(terminal: Terminal, version: string, done: Done): Command {
+  const program = new Command('brine')
+    .description('An event-driven automation server that speaks Salt’s API.')
+    .version(version, '-V, --version')
+    .configureOutput({ writeOut: text => terminal.out(text), writeErr: text => terminal.err(text) })
+    .exitOverride()
+    .showHelpAfterError('(--help tells more)')
+    .addHelpText(
+      'after',
+      `\nExit codes:\n${exitCodeTable()}\n\nCommands that talk to a server find it by --url and --token, BRINE_URL and BRINE_TOKEN,\nor the data directory (./data, or --data) of a server on this machine.`
+    )
+  const context: Context = { terminal, done }
+  addProcesses(program, context)
+  addEvents(program, context)
+  addRun(program, context)
+  addKeys(program, context)
+  addUsers(program, context)
+  addTokens(program, context)
+  addReactor(program, context)
+  addConfig(program, context)
+  return program
+}
+
+interface Context {
+  readonly terminal: Terminal
+  readonly done: Done
+}
+
+function does(command: Command, { done }: Context, action: Action): Command {
+  return command.action(async (...values: unknown[]) => {
+    done(await (action as (...values: unknown[]) => Promise<Exit | null>)(...values))
+  })
+}
+
+/** Adds what every command that talks to a server has. */
+function remote(command: Command): Command {
+  return command
+    .option('--url <url>', 'the server (BRINE_URL)')
+    .option('--token <token>', 'a token for it (BRINE_TOKEN, which does not show in the list of processes)')
+    .option('--data <dir>', 'data directory of a server on this machine, which has both')
+}
+
+function formatted(command: Command): Command {
+  return command.addOption(new Option('--out <format>', 'how to print').choices([...FORMATS]))
+}
+
+function examples(command: Command, text: string): Command {
+  return command.addHelpText(
+    'after',
+    `\nExamples:\n${text
+      .trim()
+      .split('\n')
+      .map(line => `  ${line.trim()}`)
+      .join('\n')}`
+  )
+}
+
+const several = (value: string, before: string[] | undefined) => [...(before ?? []), value]
+
+// ── processes ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function addProcesses(program: Command, context: Context): void {
+  const { terminal } = context
+  const start = program
+    .command('start')
+    .description('run the server')
+    .option('-c, --config <file>', 'configuration file or directory; repeatable, later ones win (BRINE_CONFIG)', several)
+    .option('--host <address>', 'address to listen on')
+    .option('--port <port>', 'port to listen on; 0 takes a free one')
+    .option('--data <dir>', 'directory of everything that lasts')
+    .option('--log-level <level>', 'least level that is logged')
+    .option('--no-minion', 'do not run the embedded minion')
+    .option('--minion-id <id>', 'id of the embedded minion')
+  examples(start, 'brine start\nbrine start --port 0 --data /tmp/try --no-minion\nbrine start -c /etc/salt')
+  does(start, context, async (options: never) => (await import('./start.js')).start(terminal, options))
+
+  const minion = program
+    .command('minion')
+    .description('run a minion')
+    .option('-c, --config <file>', 'configuration file or directory; repeatable, later ones win (BRINE_CONFIG)', several)
+    .option('--id <id>', 'its id; the host name by default')
+    .option('--master <url>', 'the server')
+    .option('--dir <dir>', 'where it keeps key, spool and cache')
+    .option('--data <dir>', 'data directory; its subdirectory minion is the default for --dir')
+    .option('--log-level <level>', 'least level that is logged')
+  examples(minion, 'brine minion --id web1 --master http://brine.example:8000 --dir /var/lib/brine-minion')
+  does(minion, context, async (options: never) => (await import('./minion.js')).minion(terminal, options))
+}
+
+// ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function addEvents(program: Command, context: Context): void {
+  const { terminal } = context
+  const event = program.command('event').description('watch and fire events')
+
+  const watch = formatted(remote(event.command('watch [glob...]')))
+    .description('print events as they come, those with a tag that one of the globs matches')
+    .option('--since <start>', 'begin there: earliest, an event id, a UTC time, or 15m (ago); now by default')
+    .option('--exclude <glob>', 'leave these tags out; repeatable', several)
+    .option('--count <n>', 'end after so many events')
+    .option('--timeout <span>', 'end after that time (90, 15m, 12h); exit code 1 when --count was not reached')
+    .option('--pretty', 'indent the data')
+  examples(
+    watch,
+    "brine event watch\nbrine event watch 'salt/job/*' --since 15m\nbrine event watch 'ci/done/*' --count 1 --timeout 10m --out json"
+  )
+  does(watch, context, async (globs: never, options: never) => (await import('./event.js')).watch(terminal, globs, options))
+
+  const send = formatted(remote(event.command('send [tag] [name=value...]')))
+    .description('fire an event; done when it is on disk. Prints its id')
+    .option('--json <object>', 'the data as JSON; - reads stdin')
+    .option('--lines', 'fire one event per line of stdin, each {"tag": …, "data": …}')
+    .option('--idempotency-key <key>', 'firing again with this key fires nothing and prints the first id')
+  examples(
+    send,
+    'brine event send ci/done/42 status=ok seconds=12\nbrine event send ci/report --json - < report.json\nbrine event send --lines < events.ndjson'
+  )
+  does(send, context, async (tag: never, texts: never, options: never) => (await import('./event.js')).send(terminal, tag, texts, options))
+}
+
+// ── functions and keys ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function addRun(program: Command, context: Context): void {
+  const run = formatted(remote(program.command('run <function> [argument...]')))
+    .description('run a function: a runner, with --wheel a wheel function, with --target a function on minions')
+    .option('-t, --target <target>', 'on these minions')
+    .option('--target-type <type>', 'glob (default), list, grain, pcre, compound, nodegroup, …')
+    .option('--wheel', 'a wheel function')
+    .option('--timeout <seconds>', 'how long to wait for returns', number)
+    .option('--async', 'do not wait; print the job id')
+  examples(
+    run,
+    "brine run manage.up\nbrine run -t '*' test.ping\nbrine run -t web1 state.apply motd test=True\nbrine run --wheel key.list_all --out json\nbrine run state.event 'salt/job/*' pretty=True"
+  )
+  does(run, context, async (fun: never, arg: never, options: never) => (await import('./run.js')).run(context.terminal, fun, arg, options))
+}
+
+function addKeys(program: Command, context: Context): void {
+  const { terminal } = context
+  const key = program.command('key').description('minion keys')
+  const list = formatted(remote(key.command('list [state]'))).description('keys by state: accepted, pending, rejected, denied, all')
+  examples(list, 'brine key list\nbrine key list pending --out json')
+  does(list, context, async (state: never, options: never) => (await import('./key.js')).list(terminal, state, options))
+
+  const actions = {
+    accept: ['accept pending keys', '--include-rejected', '--include-denied'],
+    reject: ['reject pending keys', '--include-accepted', '--include-denied'],
+    delete: ['delete keys, in whatever state']
+  } as const
+  for (const [action, [description, ...flags]] of Object.entries(actions)) {
+    const command = formatted(remote(key.command(`${action} <match...>`))).description(`${description}; each argument is an id or a glob`)
+    for (const flag of flags) command.option(flag, `also keys that are ${flag.slice('--include-'.length)} now`)
+    examples(command, `brine key ${action} web1\nbrine key ${action} 'web*' db1`)
+    does(command, context, async (matches: never, options: never) =>
+      (await import('./key.js')).change(terminal, action as 'accept', matches, options)
+    )
+  }
+
+  const finger = formatted(remote(key.command('finger [match]'))).description(
+    'fingerprints (SHA-256), to compare with what the minion shows'
+  )
+  examples(finger, 'brine key finger\nbrine key finger web1')
+  does(finger, context, async (match: never, options: never) =>
+    (await import('./key.js')).finger(terminal, match ?? ('*' as never), options)
+  )
+}
+
+// ── users and tokens ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function addUsers(program: Command, context: Context): void {
+  const { terminal } = context
+  const user = program.command('user').description('users who log in with a password (eauth file); works on the data directory itself')
+  const local = (command: Command) => command.option('--data <dir>', 'the data directory')
+  const password = (command: Command) => local(command).option('--password-stdin', 'read the password from stdin instead of asking for it')
+
+  const add = password(user.command('add <name>')).description('add a user').option('--groups <names>', 'groups, separated by commas')
+  examples(add, 'brine user add alice\nbrine user add ci --groups build,deploy --password-stdin < secret')
+  does(add, context, async (name: never, options: never) => (await import('./user.js')).add(terminal, name, options))
+
+  const passwd = password(user.command('passwd <name>')).description("set a password; the user's tokens end")
+  examples(passwd, 'brine user passwd alice')
+  does(passwd, context, async (name: never, options: never) => (await import('./user.js')).passwd(terminal, name, options))
+
+  const list = formatted(local(user.command('list'))).description('users and their groups')
+  examples(list, 'brine user list --out json')
+  does(list, context, async (options: never) => (await import('./user.js')).list(terminal, options))
+
+  const remove = local(user.command('delete <name>')).description("delete a user; the user's tokens end")
+  examples(remove, 'brine user delete alice')
+  does(remove, context, async (name: never, options: never) => (await import('./user.js')).remove(terminal, name, options))
+}
+
+function addTokens(program: Command, context: Context): void {
+  const { terminal } = context
+  const token = program.command('token').description('tokens for programs')
+  const create = formatted(remote(token.command('create')))
+    .description('make a token and print it')
+    .option('--user <name>', 'whose permissions it has: an entry of external_auth.token; your own by default')
+    .option('--eauth <name>', 'another part of external_auth than token')
+    .option('--label <text>', 'what it is for')
+    .option('--expire <span>', 'how long it counts (90, 15m, 12h, 30d); 30d by default')
+    .option('--read-only', 'good for watching events and nothing else')
+    .option('--tag <glob>', 'with --read-only: these tags alone; repeatable', several)
+  examples(create, "brine token create --user ci --label pipeline --expire 90d\nbrine token create --read-only --tag 'ci/*' --label board")
+  does(create, context, async (options: never) => (await import('./token.js')).create(terminal, options))
+
+  const list = formatted(remote(token.command('list'))).description('tokens that are alive, without themselves')
+  examples(list, 'brine token list')
+  does(list, context, async (options: never) => (await import('./token.js')).list(terminal, options))
+
+  const revoke = remote(token.command('revoke <id>')).description('end a token, and the streams that were opened with it')
+  examples(revoke, 'brine token revoke 3f1c…')
+  does(revoke, context, async (id: never, options: never) => (await import('./token.js')).revoke(terminal, id, options))
+}
+
+// ── reactor and configuration ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function addReactor(program: Command, context: Context): void {
+  const { terminal } = context
+  const reactor = program.command('reactor').description('rules that react to events')
+  const list = formatted(remote(reactor.command('list'))).description('the rules, in the order in which they apply')
+  examples(list, 'brine reactor list')
+  does(list, context, async (options: never) => (await import('./reactor.js')).list(terminal, options))
+
+  const test = formatted(remote(reactor.command('test <tag> [name=value...]')))
+    .description('what would be done about an event; nothing is executed')
+    .option('--json <object>', "the event's data as JSON")
+  examples(test, 'brine reactor test salt/netapi/hook/ci/build --json \'{"post": {"status": "ok"}}\'')
+  does(test, context, async (tag: never, texts: never, options: never) =>
+    (await import('./reactor.js')).test(terminal, tag, texts, options)
+  )
+}
+
+function addConfig(program: Command, context: Context): void {
+  const { terminal } = context
+  const config = program.command('config').description('the configuration')
+  const files = (command: Command) =>
+    command.option('-c, --config <file>', 'file or directory; repeatable (BRINE_CONFIG); ./brine.yaml by default', several)
+
+  const check = files(config.command('check [file...]')).description('look for mistakes; all are told at once')
+  examples(check, 'brine config check\nbrine config check /etc/salt/master')
+  does(check, context, async (names: never, options: never) => (await import('./config.js')).check(terminal, names, options))
+
+  const show = formatted(files(config.command('show [setting...]'))).description(
+    'settings in effect, and where they come from; secrets masked'
+  )
+  examples(show, 'brine config show\nbrine config show port external_auth --out json')
+  does(show, context, async (names: never, options: never) => (await import('./config.js')).show(terminal, names, options))
+
+  const sample = config.command('sample').description('a commented file with every setting and its default')
+  examples(sample, 'brine config sample > brine.yaml')
+  does(sample, context, async () => (await import('./config.js')).sample(terminal))
+}
+
+function number(text: string): string {
+  if (!/^\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError('It must be a number.')
+  return text
+}

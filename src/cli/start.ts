@@ -1,0 +1,35 @@
+import { once } from 'node:events'
+import type { ConfigOptions } from './config.js'
+import { load } from './config.js'
+import type { Exit } from './exit.js'
+import type { Terminal } from './terminal.js'
+
+export interface StartOptions extends ConfigOptions {
+  readonly host?: string
+  readonly port?: string
+  readonly data?: string
+  readonly logLevel?: string
+  /** False with `--no-minion`. */
+  readonly minion?: boolean
+  readonly minionId?: string
+}
+
+/** `brine start`: runs the server until Ctrl-C (SIGINT) or SIGTERM. A second one ends it at once, as a crash would. */
+export async function start(terminal: Terminal, options: StartOptions): Promise<Exit> {
+  const flags = {
+    host: options.host,
+    port: options.port,
+    data_dir: options.data,
+    log_level: options.logLevel,
+    embedded_minion_id: options.minionId,
+    ...(options.minion === false ? { embedded_minion: false } : {})
+  }
+  const { config, warnings } = load(terminal, options, flags, true)
+  for (const warning of warnings) terminal.err(`warning: ${warning}\n`)
+  const { startServer } = await import('../bin/server.js')
+  const interrupted = terminal.interrupted()
+  const server = await startServer(config, { print: line => terminal.out(`${line}\n`) })
+  if (!interrupted.aborted) await once(interrupted, 'abort')
+  await server.stop()
+  return 'ok'
+}
