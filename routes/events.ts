@@ -15,7 +15,7 @@ import { refusals } from '../src/plugins/errors.js'
 import type { TagFilter } from '../src/store/store.js'
 import { compileFilter } from '../src/tags/glob.js'
 import { history } from './history.js'
-import { checkFire, idempotencyKey, readIncoming } from './ingest.js'
+import { checkFire, checkRoom, idempotencyKey, readIncoming } from './ingest.js'
 import { fireLines } from './ndjson.js'
 
 /** Its types describe the module as a namespace; what Node imports is the plugin itself. */
@@ -150,6 +150,7 @@ export const events: FastifyPluginAsyncTypebox = async app => {
     if (body instanceof Readable) return fireLines(app.services, caller, body, reply)
     const list = Array.isArray(body) ? body.map((each, i) => readIncoming(each, `[${i}]`)) : [readIncoming(body, '')]
     for (const { tag } of list) checkFire(caller, tag)
+    checkRoom(app.services)
     const { seqs, status } = await log.fireMany(list, { source: caller.source }, idempotencyKey(request))
     const ids = seqs.map(seq => eventId(store.events.epoch, seq))
     if (status === 'duplicate') reply.header('idempotent-replayed', 'true')

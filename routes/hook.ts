@@ -6,7 +6,7 @@ import type { EventData } from '../src/events/event.js'
 import { type BodyKind, parseBody, refuseUnlessEmpty, useBodyParser } from '../src/plugins/bodies.js'
 import { refusals } from '../src/plugins/errors.js'
 import { netapiHook } from '../src/tags/tags.js'
-import { checkFire, idempotencyKey } from './ingest.js'
+import { checkFire, checkRoom, idempotencyKey } from './ingest.js'
 
 const Fired = Type.Object({
   success: Type.Literal(true),
@@ -56,6 +56,7 @@ export const hook: FastifyPluginAsync = async app => {
   const fire = async (request: FastifyRequest, reply: FastifyReply) => {
     const tag = netapiHook(hookPath((request.params as { '*'?: string })['*'] ?? ''))
     checkFire(request.caller, tag)
+    checkRoom(app.services)
     const data = hookData((request.body as HookBody | undefined) ?? NO_BODY, headersOf(request, kept))
     const key = idempotencyKey(request)
     const { id, duplicate } = await events.fire(tag, data, { source: request.caller.source }, key)

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
 import type { EventData } from '../src/events/event.js'
+import type { Services } from '../src/services.js'
 
 /** An event as a client sends it. */
 export interface Incoming {
@@ -22,6 +23,11 @@ export function idempotencyKey(request: FastifyRequest): { idempotencyKey?: stri
     throw brineError('FIELD_INVALID', 'Idempotency-Key', `must have 1 to ${MAX_KEY} characters`)
   }
   return { idempotencyKey: `${request.caller.source} ${key}` }
+}
+
+/** Throws REACTOR_BUSY while so much waits for its reactions that nothing more may come: the reactor never drops work, so ingest must wait. */
+export function checkRoom({ reactor }: Services): void {
+  if (reactor.overloaded()) throw brineError('REACTOR_BUSY')
 }
 
 /** Throws NOT_PERMITTED unless the caller may fire this tag. */

@@ -9,7 +9,7 @@ import { errorBody } from '../src/plugins/errors.js'
 import { parseJson } from '../src/plugins/json.js'
 import type { Services } from '../src/services.js'
 import type { Appended } from '../src/store/store.js'
-import { checkFire, readIncoming } from './ingest.js'
+import { checkFire, checkRoom, readIncoming } from './ingest.js'
 
 /** A batch is one commit: large enough that syncing costs little per event, small enough to be held and to let others in between. */
 const BATCH_EVENTS = 500
@@ -36,12 +36,8 @@ async function* resume(first: IteratorResult<string>, rest: AsyncGenerator<strin
   for await (const line of rest) yield Buffer.from(line)
 }
 
-async function* answerBatches(
-  { events, store, config }: Services,
-  caller: Caller,
-  body: Readable,
-  requestId: string
-): AsyncGenerator<string> {
+async function* answerBatches(services: Services, caller: Caller, body: Readable, requestId: string): AsyncGenerator<string> {
+  const { events, store, config } = services
   const { epoch } = store.events
   let count = 0
   const answer = (seqs: readonly Seq[]) => {
@@ -58,6 +54,7 @@ async function* answerBatches(
   try {
     for await (const batch of batches(body, config.max_request_body_size, readLine)) {
       // The store keeps the order of its writers, so the next batch may be handed over before this one is on disk.
+      checkRoom(services)
       const next = store.events.append(batch)
       next.catch(() => {})
       committing.push(next)

@@ -59,6 +59,7 @@ export const ERRORS = {
   EVENTS_GONE: { status: 410, text: 'events up to %s were dropped by retention before they were read', hint: 'read on after that event' },
   // store
   STORE_BUSY: { status: 503, text: 'too many writes are waiting', hint: 'try again after Retry-After seconds' },
+  REACTOR_BUSY: { status: 503, text: 'too many events wait for their reactions', hint: 'try again after Retry-After seconds' },
   STORE_FULL: { status: 503, text: 'the disk is full; nothing was written', hint: 'make room; the server goes on by itself' },
   STORE_FAILED: { status: 503, text: 'the store does not answer: %s' },
   STORE_LOCKED: {

@@ -21,6 +21,7 @@ export const ErrorAnswer = Type.Object(
 /** Seconds after which a refused request may be repeated, where the error does not say. */
 const RETRY_AFTER: Partial<Record<ErrorCode, number>> = {
   STORE_BUSY: 1,
+  REACTOR_BUSY: 2,
   STORE_FULL: 5,
   STORE_FAILED: 5,
   SHUTTING_DOWN: 5,

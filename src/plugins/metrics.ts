@@ -35,7 +35,7 @@ export default fp(
 )
 
 /** Values that the services keep themselves are read when somebody asks. */
-function measureServices(metrics: Registry, { store, hub }: Services): void {
+function measureServices(metrics: Registry, { store, hub, reactor }: Services): void {
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name,
@@ -59,6 +59,8 @@ function measureServices(metrics: Registry, { store, hub }: Services): void {
   counter('brine_store_commits_total', 'Transactions committed.', () => store.stats().commits)
   gauge('brine_store_waiting', 'Writes accepted and not yet committed.', () => store.stats().waiting)
   gauge('brine_store_failing', '1 while the store refuses writes (disk full).', () => (store.stats().failing === null ? 0 : 1))
+  gauge('brine_reactor_lag', 'Events not matched yet.', () => reactor.backlog().lag)
+  gauge('brine_reactor_open', 'Plans not worked on yet.', () => reactor.backlog().open)
   gauge('brine_log_head', 'Seq of the newest event that was delivered.', () => hub.head)
   counter('brine_events_delivered_total', 'Events that the hub has handed on.', () => hub.counters.delivered)
   gauge('brine_subscribers', 'Open event streams.', () => hub.subscribers)

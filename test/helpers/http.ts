@@ -76,7 +76,8 @@ export async function httpServer(t: Test, options: HttpTestOptions = {}): Promis
   const cost = { N: 1024, r: 1, p: 1 }
   const auth = new Authenticator({ config, store: store.tokens, clock, users, codec, minionsMatching: () => [], log, cost })
   await auth.start()
-  const base = { config, log, clock, store, events, hub, auth } as Services
+  const reactor = { overloaded: () => false, backlog: () => ({ lag: 0, open: 0, running: 0 }) }
+  const base = { config, log, clock, store, events, hub, auth, reactor } as unknown as Services
   const services = { ...base, ...(typeof options.services === 'function' ? options.services(base) : options.services) }
   const app = await buildHttp(services, { routes })
   const { token } = await auth.issue({ user: 'admin', eauth: 'admin', label: 'test', expiresSeconds: 3600 })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import t from 'tap'
 import { brineError } from '../../src/errors.js'
+import type { Reactor } from '../../src/reactor/reactor.js'
 import { packageRoot } from '../../src/shared/paths.js'
 import { type HttpTestOptions, httpServer } from '../helpers/http.js'
 
@@ -235,6 +236,17 @@ t.test('refusals of the store become 503 with Retry-After; nothing is answered w
   t.strictSame([broken.statusCode, broken.json().code], [500, 'INTERNAL'])
   t.notMatch(broken.body, 'secret')
   t.match(s.logged.join(''), 'secret/path', 'the log knows more')
+})
+
+t.test('while the reactor is too far behind, events are refused with 503 instead of being forgotten later', async t => {
+  let busy = true
+  const reactor = { overloaded: () => busy, backlog: () => ({ lag: 0, open: 0, running: 0 }) } as unknown as Reactor
+  const s = await server(t, { services: { reactor } })
+  const refused = await s.post('/hook/x', JSON_TYPE, '{}')
+  t.strictSame([refused.statusCode, refused.json().code], [503, 'REACTOR_BUSY'])
+  t.match(refused.headers['retry-after'], /^\d+$/)
+  busy = false
+  t.equal((await s.post('/hook/x', JSON_TYPE, '{}')).statusCode, 200)
 })
 
 t.test('a caller needs permission, and knows of nothing without a token', async t => {
