@@ -66,23 +66,27 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
 
     const jids = new JidSource(clock)
     const link = new HttpLink({ store, keys, events, auth, clock, config, log: log.child({ part: 'link' }) })
-    undo.push(() => link.stop())
     const jobs = new Jobs({ store, events, hub, keys, link, jids, clock, config, log: log.child({ part: 'jobs' }) })
     link.returns = jobs
     jobs.start()
-    undo.push(() => jobs.stop())
     const commands = new Commands({ config, store, events, keys, link, jobs, jids, clock, log: log.child({ part: 'commands' }) })
-    undo.push(() => commands.stop())
     const reactor = new Reactor({ config, store, events, hub, commands, jids, clock, log: log.child({ part: 'reactor' }) })
     await reactor.start()
-    undo.push(() => reactor.stop())
     const retention = new Retention({ store, clock, settings: config, log: log.child({ part: 'retention' }) })
     retention.start()
     undo.push(() => retention.stop())
 
+    let http: FastifyInstance | null = null
+    // Backwards from here: no new reactions, whoever waits for minions is told so, their streams end, and then nothing holds the server open.
+    undo.push(
+      () => http?.close(),
+      () => link.stop(),
+      () => commands.stop(),
+      () => jobs.stop(),
+      () => reactor.stop()
+    )
     const services: Services = { config, log, clock, store, events, hub, auth, keys, link, jobs, commands, reactor }
-    const http = await buildHttp(services, { routes })
-    undo.push(() => http.close())
+    http = await buildHttp(services, { routes })
     return { services, http, close }
   } catch (error) {
     await close()
