@@ -1,0 +1,291 @@
+import { type FastifyPluginAsyncTypebox, type Static, Type } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Caller } from '../src/auth/caller.js'
+import { brineError } from '../src/errors.js'
+import { eventId, parseEventId, type StoredEvent } from '../src/events/event.js'
+import { refusals } from '../src/plugins/errors.js'
+import type { Rule } from '../src/reactor/rules.js'
+import type { Services } from '../src/services.js'
+import { stampOf } from '../src/shared/clock.js'
+import type { PlanRecord, ReactionRecord } from '../src/store/store.js'
+import { compileFilter } from '../src/tags/glob.js'
+import { TOKEN } from './schemas.js'
+
+/** Fields that a caller may set. The limits of their values are in `src/reactor/rules.ts`, which names the field it refuses. */
+const fields = {
+  tag: Type.String({
+    description: 'Which events: a glob as Salt has them, or with `match: path` a path pattern',
+    examples: ['salt/minion/*/start']
+  }),
+  sls: Type.Array(Type.String(), { description: 'SLS files: absolute paths (globs are expanded), or salt://…' }),
+  match: Type.Union([Type.Literal('glob'), Type.Literal('path')], {
+    description: '`glob`: `*` crosses slashes, as in Salt. `path`: micromatch; `*` stays within a segment, `**` crosses.'
+  }),
+  enabled: Type.Boolean(),
+  order: Type.Integer({ description: 'Rules with a lower number come first; those of the configuration before all' }),
+  comment: Type.String()
+}
+const Patch = Type.Partial(Type.Object(fields), { additionalProperties: false, minProperties: 1 })
+const { match, enabled, order, comment } = Patch.properties
+const Input = Type.Object({ tag: fields.tag, sls: fields.sls, match, enabled, order, comment }, { additionalProperties: false })
+const NewRule = Type.Object({ id: Type.Optional(Type.String()), ...Input.properties }, { additionalProperties: false })
+
+const RuleAnswer = Type.Object({
+  id: Type.String(),
+  version: Type.Integer(),
+  ...fields,
+  source: Type.Union([Type.Literal('config'), Type.Literal('api')], { description: 'Rules of the configuration cannot be changed here' }),
+  changed_by: Type.String(),
+  changed: Type.Union([Type.String(), Type.Null()], { description: 'UTC' })
+})
+const Rules = Type.Object({
+  rules: Type.Array(RuleAnswer),
+  next: Type.Optional(Type.String({ description: '`after` of the next page' }))
+})
+
+const ReactionState = Type.Union(['planned', 'dispatched', 'succeeded', 'failed', 'dead'].map(state => Type.Literal(state)))
+const Reaction = Type.Object({
+  id: Type.Integer(),
+  event: Type.String({ description: 'Id of the event that was reacted to' }),
+  rule: Type.String(),
+  sls: Type.String(),
+  section: Type.String(),
+  call: Type.Unknown(),
+  jid: Type.String(),
+  state: Type.String(),
+  error: Type.Union([Type.String(), Type.Null()]),
+  attempts: Type.Integer(),
+  planned: Type.String(),
+  changed: Type.String()
+})
+const Reactions = Type.Object({
+  reactions: Type.Array(Reaction),
+  next: Type.Optional(Type.Integer({ description: '`before` of the next page' }))
+})
+const Plan = Type.Object({
+  rule: Type.String(),
+  version: Type.Integer(),
+  sls: Type.String(),
+  state: Type.String(),
+  error: Type.Union([Type.String(), Type.Null()]),
+  attempts: Type.Integer(),
+  reactions: Type.Array(Reaction)
+})
+const Trace = Type.Object({
+  id: Type.String(),
+  tag: Type.String(),
+  cause: Type.Union([Type.Null(), Type.Object({ id: Type.String(), depth: Type.Integer() })]),
+  plans: Type.Array(Plan)
+})
+
+const Id = Type.Object({ id: Type.String() })
+const common = { tags: ['reactor'], security: TOKEN }
+
+/** Rules and reactions. Behind a token; whoever may see or change rules is asked of `caller.may`. */
+export const reactor: FastifyPluginAsyncTypebox = async app => {
+  await app.register(rules)
+  await app.register(reactions)
+}
+
+const rules: FastifyPluginAsyncTypebox = async app => {
+  const { services } = app
+  const list = {
+    ...common,
+    summary: 'Reactor rules, in the order in which they apply',
+    querystring: Type.Object(
+      {
+        tag: Type.Optional(Type.String({ description: 'Only the enabled rules that apply to an event with this tag' })),
+        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+        after: Type.Optional(Type.String({ description: 'Go on after the rule with this id' }))
+      },
+      { additionalProperties: false }
+    ),
+    response: { 200: Rules, ...refusals(401, 403, 404) }
+  }
+  app.get('/reactor/rules', { schema: list }, async request => {
+    allow(request.caller, false)
+    const { tag, limit = 1000, after } = request.query
+    const all = tag === undefined ? services.reactor.rules.all() : services.reactor.rules.matching(tag)
+    const from = after === undefined ? 0 : all.findIndex(rule => rule.id === after) + 1
+    const page = all.slice(from, from + limit)
+    return { rules: page.map(shownRule), ...(from + limit < all.length ? { next: page[page.length - 1]!.id } : {}) }
+  })
+
+  const create = {
+    ...common,
+    summary: 'Make a rule',
+    description: 'It applies to events from now on. Without an id it gets one.',
+    body: NewRule,
+    response: { 201: RuleAnswer, ...refusals(400, 401, 403, 409) }
+  }
+  app.post('/reactor/rules', { schema: create }, async (request, reply) => {
+    allow(request.caller, true)
+    const rule = await services.reactor.rules.create(request.body, authorOf(request))
+    return withVersion(reply.code(201).header('location', `/reactor/rules/${rule.id}`), rule)
+  })
+
+  const get = { ...common, summary: 'A rule', params: Id, response: { 200: RuleAnswer, ...refusals(401, 403, 404) } }
+  app.get('/reactor/rules/:id', { schema: get }, async (request, reply) => {
+    allow(request.caller, false)
+    return withVersion(reply, services.reactor.rules.get(request.params.id))
+  })
+
+  const change = { ...common, params: Id, headers: Type.Object({ 'if-match': Type.Optional(Type.String()) }) }
+  const put = {
+    ...change,
+    summary: 'Put a rule in place, new or instead of the one with this id',
+    description: 'With `If-Match` (a version, as the ETag header tells it) only over that version.',
+    body: Input,
+    response: { 200: RuleAnswer, 201: RuleAnswer, ...refusals(400, 401, 403, 404, 409, 412) }
+  }
+  app.put('/reactor/rules/:id', { schema: put }, async (request, reply) => {
+    allow(request.caller, true)
+    const { id } = request.params
+    const input = request.body
+    const version = versionOf(request)
+    const isNew = version === undefined && !services.reactor.rules.has(id)
+    if (isNew) return withVersion(reply.code(201), await services.reactor.rules.create({ ...input, id }, authorOf(request)))
+    return withVersion(reply, await services.reactor.rules.replace(id, input, authorOf(request), version))
+  })
+
+  const patch = {
+    ...change,
+    summary: 'Change fields of a rule',
+    body: Patch,
+    response: { 200: RuleAnswer, ...refusals(400, 401, 403, 404, 409, 412) }
+  }
+  app.patch('/reactor/rules/:id', { schema: patch }, async (request, reply) => {
+    allow(request.caller, true)
+    return withVersion(reply, await services.reactor.rules.change(request.params.id, request.body, authorOf(request), versionOf(request)))
+  })
+
+  const remove = {
+    ...change,
+    summary: 'Remove a rule',
+    description: 'What was planned because of it still happens.',
+    response: { 200: Type.Object({ success: Type.Literal(true) }), ...refusals(401, 403, 404, 409, 412) }
+  }
+  app.delete('/reactor/rules/:id', { schema: remove }, async request => {
+    allow(request.caller, true)
+    await services.reactor.rules.remove(request.params.id, authorOf(request), versionOf(request))
+    return { success: true as const }
+  })
+}
+
+const reactions: FastifyPluginAsyncTypebox = async app => {
+  const { services } = app
+  const list = {
+    ...common,
+    summary: 'Reactions, newest first',
+    description:
+      'Each call that was planned because of an event, and what became of it. `dead`: it was given up before anything was published.',
+    querystring: Type.Object(
+      {
+        rule: Type.Optional(Type.String()),
+        event: Type.Optional(Type.String({ description: 'Id of an event' })),
+        jid: Type.Optional(Type.String()),
+        state: Type.Optional(ReactionState),
+        before: Type.Optional(Type.Integer({ minimum: 1, description: 'Reactions with a smaller id' })),
+        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 }))
+      },
+      { additionalProperties: false }
+    ),
+    response: { 200: Reactions, ...refusals(400, 401, 403, 404) }
+  }
+  app.get('/reactor/reactions', { schema: list }, async request => {
+    allow(request.caller, false)
+    const { event, limit = 100, ...query } = request.query
+    const about = event === undefined ? {} : { event: seqOf(services, event) }
+    const page = await services.store.reactions.list({ ...(query as { rule?: string; state?: ReactionRecord['state'] }), ...about, limit })
+    const shown = page.map(reaction => shownReaction(services, reaction))
+    return { reactions: shown, ...(page.length === limit ? { next: page[limit - 1]!.id } : {}) }
+  })
+
+  const trace = {
+    ...common,
+    summary: 'What an event led to',
+    description:
+      'The SLS files that were rendered because of it, the calls they asked for, and what became of those; `cause` is what led to the event itself.',
+    params: Id,
+    response: { 200: Trace, ...refusals(401, 403, 404) }
+  }
+  app.get('/events/:id/trace', { schema: trace }, async request => {
+    const event = await visibleEvent(services, request.params.id, request.caller)
+    allow(request.caller, false)
+    const { plans, reactions } = await services.reactor.traceOf(event.seq)
+    const { epoch } = services.store.events
+    return {
+      id: request.params.id,
+      tag: event.tag,
+      cause: event.cause && { id: eventId(epoch, event.cause.seq), depth: event.cause.depth },
+      plans: plans.map(plan => shownPlan(services, plan, reactions))
+    }
+  })
+}
+
+/** @throws NOT_PERMITTED */
+function allow(caller: Caller, write: boolean): void {
+  if (!caller.may({ kind: 'rules', write }))
+    throw brineError('NOT_PERMITTED', caller.user, write ? 'change reactor rules' : 'see reactor rules')
+}
+
+function authorOf({ caller }: FastifyRequest) {
+  return { user: caller.user, source: caller.source }
+}
+
+/** The version that `If-Match` asks for; undefined for any. @throws FIELD_INVALID */
+function versionOf(request: FastifyRequest): number | undefined {
+  const header = request.headers['if-match']
+  if (header === undefined || header === '*') return undefined
+  const version = /^(?:W\/)?"?(\d{1,10})"?$/.exec(header)
+  if (version === null) throw brineError('FIELD_INVALID', 'If-Match', 'must be a version, as in the ETag header')
+  return Number(version[1])
+}
+
+function withVersion(reply: FastifyReply, rule: Rule): Static<typeof RuleAnswer> {
+  reply.header('etag', `"${rule.version}"`)
+  return shownRule(rule)
+}
+
+function shownRule({
+  id,
+  version,
+  tag,
+  match,
+  sls,
+  enabled,
+  order,
+  comment,
+  source,
+  changedBy,
+  changedUs
+}: Rule): Static<typeof RuleAnswer> {
+  const changed = changedUs === 0 ? null : stampOf(changedUs)
+  return { id, version, tag, match, sls: [...sls], enabled, order, comment, source, changed_by: changedBy, changed }
+}
+
+function shownReaction({ store }: Services, reaction: ReactionRecord): Static<typeof Reaction> {
+  const { id, rule, sls, section, call, jid, state, error, attempts, plannedUs, changedUs } = reaction
+  const event = eventId(store.events.epoch, reaction.event)
+  return { id, event, rule, sls, section, call, jid, state, error, attempts, planned: stampOf(plannedUs), changed: stampOf(changedUs) }
+}
+
+function shownPlan(services: Services, plan: PlanRecord, reactions: readonly ReactionRecord[]): Static<typeof Plan> {
+  const { rule, version, sls, state, error, attempts } = plan
+  const own = reactions.filter(reaction => reaction.plan === plan.id).map(reaction => shownReaction(services, reaction))
+  return { rule, version, sls, state, error, attempts, reactions: own }
+}
+
+/** @throws NOT_FOUND for what is no id of this log */
+function seqOf({ store }: Services, id: string): number {
+  const parsed = parseEventId(id)
+  if (parsed === null || parsed.epoch !== store.events.epoch) throw brineError('NOT_FOUND', `event ${id.slice(0, 40)}`)
+  return parsed.seq
+}
+
+/** The event, when the caller may see it: what may not be seen is not there. @throws NOT_FOUND */
+async function visibleEvent(services: Services, id: string, { readable }: Caller): Promise<StoredEvent> {
+  const event = await services.store.events.get(seqOf(services, id))
+  if (event === null || readable === null || !compileFilter(readable)(event.tag)) throw brineError('NOT_FOUND', `event ${id.slice(0, 40)}`)
+  return event
+}

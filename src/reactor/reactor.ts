@@ -1,0 +1,163 @@
+import { readFileSync } from 'node:fs'
+import type { Logger } from 'pino'
+import { REACTOR } from '../auth/permissions.js'
+import type { Config } from '../config/schema.js'
+import { brineError } from '../errors.js'
+import type { Seq, StoredEvent } from '../events/event.js'
+import type { EventLog } from '../events/log.js'
+import type { Hub } from '../hub/hub.js'
+import type { JidSource } from '../jobs/jid.js'
+import type { Commands } from '../jobs/lowstate.js'
+import type { Clock } from '../shared/clock.js'
+import { parseYaml } from '../shared/yaml.js'
+import type { PlanRecord, ReactionRecord, Store } from '../store/store.js'
+import { slsCompiler } from './compile.js'
+import type { ReactionCall } from './compiled.js'
+import { Dispatcher } from './dispatch.js'
+import { ReactorErrors } from './errors.js'
+import { Performer } from './performer.js'
+import { Planner } from './planner.js'
+import { Rules, readConfigRules } from './rules.js'
+import { JobSettler } from './settle.js'
+import { SlsFiles } from './sources.js'
+
+export interface ReactorOptions {
+  readonly config: Pick<
+    Config,
+    'reactor' | 'file_roots' | 'reactor_max_depth' | 'reactor_attempts' | 'embedded_minion' | 'embedded_minion_id'
+  >
+  readonly store: Store
+  readonly events: Pick<EventLog, 'prepare'>
+  readonly hub: Pick<Hub, 'listen'>
+  readonly commands: Pick<Commands, 'dispatch' | 'context'>
+  readonly jids: Pick<JidSource, 'next'>
+  readonly clock: Clock
+  readonly log: Pick<Logger, 'warn' | 'info'>
+}
+
+/**
+ * Work that may wait before ingest is refused (503). Everything that waits is on disk, so this is no matter of memory, but of not falling
+ * further behind than some seconds of work without anybody noticing.
+ */
+const MAX_LAG_EVENTS = 50_000
+const MAX_OPEN_PLANS = 10_000
+/** Reactions under way at a crash that one start ends; more than run at the same time. */
+const MAX_INTERRUPTED = 10_000
+/** How long a stop waits for runner and wheel functions of reactions. The next start ends those that took longer, as interrupted. */
+const STOP_MS = 1000
+
+/** Reacts to events: rules, planning, rendering, dispatch, settling (DESIGN, "The reactor in steps"). */
+export class Reactor {
+  readonly #o: ReactorOptions
+  readonly #files: SlsFiles
+  readonly #settler: JobSettler
+  readonly #dispatcher: Dispatcher
+  readonly #performer: Performer
+  #rules: Rules | null = null
+  #planner: Planner | null = null
+
+  constructor(options: ReactorOptions) {
+    this.#o = options
+    const { config, store, events, hub, commands, jids, clock, log } = options
+    const attempts = config.reactor_attempts
+    const errors = new ReactorErrors(events, store.events.epoch)
+    this.#files = new SlsFiles({ fileRoots: config.file_roots })
+    this.#settler = new JobSettler({ store, hub, clock, log })
+    const callerMinion = config.embedded_minion ? config.embedded_minion_id : null
+    const retryAt = (us: number) => this.#performer.retryAt(us)
+    const about = { store, events, commands, errors, clock, attempts, log }
+    this.#dispatcher = new Dispatcher({ ...about, settler: this.#settler, caller: REACTOR, callerMinion, retryAt })
+    const compile = slsCompiler({ files: this.#files })
+    const maxDepth = config.reactor_max_depth
+    this.#performer = new Performer({ ...about, files: this.#files, compile, dispatcher: this.#dispatcher, jids, maxDepth })
+  }
+
+  /**
+   * Reads the rules, ends what a crash interrupted, and goes on at the cursor. May be called twice.
+   * @throws CONFIG_INVALID when the file that the setting `reactor` names cannot be read
+   */
+  async start(): Promise<void> {
+    if (this.#planner !== null) return
+    const { config, store, events, clock, log } = this.#o
+    const configured = readConfigRules(reactorItems(config.reactor))
+    this.#rules = await Rules.open({ store, events, clock, config: configured })
+    const planned = (reacting: readonly StoredEvent[], plans: number) => this.#performer.planned(reacting, plans)
+    this.#planner = new Planner({ store, rules: this.#rules, files: this.#files, maxDepth: config.reactor_max_depth, log, planned })
+    await this.#endInterrupted()
+    this.#settler.start()
+    this.#performer.start()
+    await this.#planner.start()
+  }
+
+  /** Ends after the work at hand, within some seconds; what is left is done after the next start. May be called twice. */
+  async stop(): Promise<void> {
+    const planner = this.#planner
+    this.#planner = null
+    if (planner === null) return
+    await planner.stop()
+    await this.#performer.stop()
+    await within(STOP_MS, this.#dispatcher.settled())
+    await this.#settler.stop()
+  }
+
+  /** The rules. Only after `start`. */
+  get rules(): Rules {
+    if (this.#rules === null) throw brineError('SHUTTING_DOWN')
+    return this.#rules
+  }
+
+  /** True while so much waits that no more events should be taken in: the routes then answer 503 with Retry-After. */
+  overloaded(): boolean {
+    const { lag, open } = this.backlog()
+    return lag > MAX_LAG_EVENTS || open > MAX_OPEN_PLANS
+  }
+
+  /** `lag`: events not matched yet; `open`: plans not worked on yet; `running`: runner and wheel calls under way. */
+  backlog(): { lag: number; open: number; running: number } {
+    return { lag: this.#planner?.lag ?? 0, open: this.#performer.open, running: this.#dispatcher.running }
+  }
+
+  /** Looks for work that is due now: for tests, whose clock is their own. */
+  look(): void {
+    this.#performer.look()
+  }
+
+  /** What an event led to: its plans, each with its reactions. */
+  async traceOf(seq: Seq): Promise<{ plans: readonly PlanRecord[]; reactions: readonly ReactionRecord[] }> {
+    const [plans, reactions] = await Promise.all([
+      this.#o.store.reactions.plansOf(seq),
+      this.#o.store.reactions.list({ event: seq, limit: MAX_TRACED })
+    ])
+    return { plans, reactions: [...reactions].reverse() }
+  }
+
+  async #endInterrupted(): Promise<void> {
+    for (const reaction of await this.#o.store.reactions.inState('dispatched', MAX_INTERRUPTED)) {
+      const { client } = reaction.call as ReactionCall
+      if (client !== 'runner' && client !== 'wheel') continue
+      const event = await this.#o.store.events.get(reaction.event)
+      await this.#dispatcher.interrupted(reaction, { seq: reaction.event, depth: (event?.cause?.depth ?? 0) + 1 })
+    }
+  }
+}
+
+/** Reactions of one event that a trace shows. */
+const MAX_TRACED = 1000
+
+/** The items of the setting `reactor`: a list, or the path of a YAML file with one. */
+function reactorItems(setting: Config['reactor']): unknown {
+  if (typeof setting !== 'string') return setting
+  try {
+    return parseYaml(readFileSync(setting, 'utf8'))
+  } catch (error) {
+    throw brineError('CONFIG_INVALID', 'a mistake', `reactor: '${setting}' cannot be read: ${(error as Error).message}`)
+  }
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>(resolve => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([work, late]).finally(() => clearTimeout(timer))
+}

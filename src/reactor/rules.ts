@@ -1,0 +1,259 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { brineError } from '../errors.js'
+import type { Source } from '../events/event.js'
+import type { EventLog } from '../events/log.js'
+import type { Clock } from '../shared/clock.js'
+import type { RuleRecord, Store } from '../store/store.js'
+import { MAX_TAG_BYTES, reactorRule } from '../tags/tags.js'
+import { compilePath, RuleIndex } from './match.js'
+
+/** A rule: events with such tags have these SLS files rendered. `source`: the configuration (read-only here) or the API. */
+export interface Rule extends RuleRecord {
+  readonly source: 'config' | 'api'
+}
+
+/** What a caller says of a rule. */
+export interface RuleInput {
+  readonly tag: string
+  readonly sls: readonly string[]
+  readonly match?: 'glob' | 'path'
+  readonly enabled?: boolean
+  /** API rules come after those of the configuration, the lower number first; rules of the same number by id. */
+  readonly order?: number
+  readonly comment?: string
+}
+
+export interface RulesOptions {
+  readonly store: Pick<Store, 'rules'>
+  readonly events: Pick<EventLog, 'prepare'>
+  readonly clock: Clock
+  /** Rules of the configuration, from `readConfigRules`. */
+  readonly config: readonly Rule[]
+}
+
+/** Who changes a rule. */
+export interface Author {
+  readonly user: string
+  readonly source: Source
+}
+
+/** SLS files of one rule. Each is rendered for each event. */
+const MAX_SLS = 100
+const MAX_PATH = 4096
+const MAX_COMMENT = 2000
+/** Rules kept through the API. Matching does not mind, but a program that makes rules in a loop must not fill the disk. */
+const MAX_RULES = 50_000
+
+/** The rules, in the order in which they apply: first those of the configuration as they stand there, then those of the API by `order`, then by id. */
+export class Rules {
+  readonly #o: RulesOptions
+  readonly #rules = new Map<string, Rule>()
+  readonly #ranks = new Map<Rule, number>()
+  #index = new RuleIndex()
+  #sorted: readonly Rule[] | null = null
+
+  private constructor(options: RulesOptions) {
+    this.#o = options
+  }
+
+  static async open(options: RulesOptions): Promise<Rules> {
+    const rules = new Rules(options)
+    await rules.reload()
+    return rules
+  }
+
+  /** Reads the stored rules again: another node may have changed them. */
+  async reload(): Promise<void> {
+    const stored = await this.#o.store.rules.all()
+    this.#rules.clear()
+    this.#index = new RuleIndex()
+    for (const rule of this.#o.config) this.#put(rule)
+    for (const rule of stored) this.#put({ ...rule, source: 'api' })
+  }
+
+  /** All rules, in order. */
+  all(): readonly Rule[] {
+    this.#sorted ??= this.#sort()
+    return this.#sorted
+  }
+
+  has(id: string): boolean {
+    return this.#rules.has(id)
+  }
+
+  /** @throws NOT_FOUND */
+  get(id: string): Rule {
+    const rule = this.#rules.get(id)
+    if (rule === undefined) throw brineError('NOT_FOUND', `rule ${id.slice(0, 100)}`)
+    return rule
+  }
+
+  /** The enabled rules for a tag, in order. */
+  matching(tag: string): Rule[] {
+    const rules = this.#index.matching(tag)
+    if (rules.length < 2) return rules
+    this.all()
+    return rules.sort((a, b) => this.#ranks.get(a)! - this.#ranks.get(b)!)
+  }
+
+  /** Earlier versions, newest first. @throws NOT_FOUND */
+  async history(id: string): Promise<readonly RuleRecord[]> {
+    const rule = this.get(id)
+    return rule.source === 'config' ? [] : this.#o.store.rules.history(id)
+  }
+
+  /**
+   * Stores a new rule; without an id it gets one.
+   * @throws FIELD_INVALID naming the field; CONFLICT when the id is taken
+   */
+  async create(input: RuleInput & { readonly id?: string }, author: Author): Promise<Rule> {
+    const id = input.id ?? `rule-${randomBytes(5).toString('hex')}`
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(id)) {
+      throw brineError('FIELD_INVALID', 'id', 'must have 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first')
+    }
+    if (this.#rules.has(id) || id.startsWith(CONFIG_PREFIX)) throw brineError('CONFLICT', `rule '${id}' exists`)
+    if (this.#rules.size >= MAX_RULES) throw brineError('CONFLICT', `there are ${MAX_RULES} rules already`)
+    return this.#store(id, { enabled: true, order: 0, comment: '', match: 'glob', ...input }, 0, author)
+  }
+
+  /** Puts a rule in the place of another; what is not given has its default. `version`: refuse unless the rule still has this one. */
+  async replace(id: string, input: RuleInput, author: Author, version?: number): Promise<Rule> {
+    const rule = this.#writable(id, version)
+    return this.#store(id, { enabled: true, order: 0, comment: '', match: 'glob', ...input }, rule.version, author)
+  }
+
+  /** Changes single fields of a rule. */
+  async change(id: string, patch: Partial<RuleInput>, author: Author, version?: number): Promise<Rule> {
+    const rule = this.#writable(id, version)
+    const { tag, sls, match, enabled, order, comment } = rule
+    return this.#store(id, { tag, sls, match, enabled, order, comment, ...patch }, rule.version, author)
+  }
+
+  async remove(id: string, author: Author, version?: number): Promise<void> {
+    const rule = this.#writable(id, version)
+    const event = this.#changeEvent('removed', rule, author)
+    if ((await this.#o.store.rules.remove(id, rule.version, [event])) === 'conflict') throw await this.#conflict(id)
+    this.#drop(rule)
+  }
+
+  /** @throws NOT_FOUND, RULE_READ_ONLY, PRECONDITION_FAILED */
+  #writable(id: string, version?: number): Rule {
+    const rule = this.get(id)
+    if (rule.source === 'config') throw brineError('RULE_READ_ONLY', id)
+    if (version !== undefined && version !== rule.version) throw brineError('PRECONDITION_FAILED', `rule ${id}`)
+    return rule
+  }
+
+  async #store(id: string, input: Required<RuleInput>, expected: number, author: Author): Promise<Rule> {
+    checkRule(input)
+    const { tag, match, sls, enabled, order, comment } = input
+    const about = { version: expected + 1, changedBy: author.user, changedUs: this.#o.clock.nowUs() }
+    const record: RuleRecord = { id, tag, match, sls: [...sls], enabled, order, comment, ...about }
+    const event = this.#changeEvent(expected === 0 ? 'created' : 'changed', record, author)
+    if ((await this.#o.store.rules.put(record, expected, [event])) === 'conflict') throw await this.#conflict(id)
+    const rule: Rule = { ...record, source: 'api' }
+    this.#put(rule)
+    return rule
+  }
+
+  /** Somebody else changed the rule between our look and our write. */
+  async #conflict(id: string): Promise<Error> {
+    await this.reload()
+    return brineError('PRECONDITION_FAILED', `rule ${id}`)
+  }
+
+  #changeEvent(act: 'created' | 'changed' | 'removed', rule: RuleRecord, { user, source }: Author) {
+    const { id, version, tag, match, sls, enabled, order } = rule
+    return this.#o.events.prepare(reactorRule(id), { act, id, version, user, rule: { tag, match, sls, enabled, order } }, { source })
+  }
+
+  #put(rule: Rule): void {
+    const before = this.#rules.get(rule.id)
+    if (before) this.#index.remove(before)
+    this.#rules.set(rule.id, rule)
+    this.#index.add(rule)
+    this.#sorted = null
+  }
+
+  #drop(rule: Rule): void {
+    this.#rules.delete(rule.id)
+    this.#index.remove(rule)
+    this.#sorted = null
+  }
+
+  #sort(): readonly Rule[] {
+    const config = [...this.#rules.values()].filter(rule => rule.source === 'config')
+    const api = [...this.#rules.values()].filter(rule => rule.source === 'api')
+    const sorted = [...config, ...api.sort((a, b) => a.order - b.order || (a.id < b.id ? -1 : 1))]
+    this.#ranks.clear()
+    sorted.forEach((rule, rank) => {
+      this.#ranks.set(rule, rank)
+    })
+    return sorted
+  }
+}
+
+/** Throws FIELD_INVALID with the name of the first field that cannot be. */
+function checkRule({ tag, sls, match, order, comment }: Required<RuleInput>): void {
+  if (tag === '' || Buffer.byteLength(tag) > MAX_TAG_BYTES)
+    throw brineError('FIELD_INVALID', 'tag', `must have 1 to ${MAX_TAG_BYTES} bytes`)
+  if (/[\u0000-\u001f\u007f]/.test(tag)) throw brineError('FIELD_INVALID', 'tag', 'has a control character, which no tag has')
+  if (match === 'path') compilePath(tag)
+  if (sls.length === 0 || sls.length > MAX_SLS) throw brineError('FIELD_INVALID', 'sls', `must have 1 to ${MAX_SLS} files`)
+  sls.forEach((file, i) => {
+    const reason = checkReference(file)
+    if (reason !== null) throw brineError('FIELD_INVALID', `sls[${i}]`, reason)
+  })
+  if (!Number.isSafeInteger(order)) throw brineError('FIELD_INVALID', 'order', 'must be an integer')
+  if (comment.length > MAX_COMMENT) throw brineError('FIELD_INVALID', 'comment', `is longer than ${MAX_COMMENT} characters`)
+}
+
+/** Null when this may name SLS files: an absolute path, with or without globs, or `salt://…`. */
+function checkReference(file: string): string | null {
+  if (file.length > MAX_PATH || file.includes('\0')) return 'is no path'
+  if (file.startsWith('salt://')) return file.length > 7 && !file.split('/').includes('..') ? null : 'must name a file below file_roots'
+  return file.startsWith('/') ? null : 'must be an absolute path or salt://…'
+}
+
+/** Ids of rules from the configuration begin so, and no others. */
+const CONFIG_PREFIX = 'config-'
+
+/**
+ * The rules of the setting `reactor`: a list of `{tag glob: file or list of files}`. What is no mapping with one key is left out, as in
+ * Salt; so is everything when it is no list. The id names the tag (and which of several entries with that tag), the version is made
+ * from the files: both stay the same from start to start while the entry does.
+ */
+export function readConfigRules(items: unknown): Rule[] {
+  if (!Array.isArray(items)) return []
+  const seen = new Map<string, number>()
+  return items.flatMap(item => {
+    const entry = soleEntry(item)
+    if (entry === null) return []
+    const [tag, files] = entry
+    const nth = (seen.get(tag) ?? 0) + 1
+    seen.set(tag, nth)
+    return [configRule(tag, (Array.isArray(files) ? files : [files]).filter(isText), nth)]
+  })
+}
+
+function configRule(tag: string, sls: readonly string[], nth: number): Rule {
+  const id = `${CONFIG_PREFIX}${hash(tag).slice(0, 10)}${nth === 1 ? '' : `-${nth}`}`
+  // 31 bits, at least 1: an integer in every engine
+  const version = Number.parseInt(hash(JSON.stringify(sls)).slice(0, 8), 16) & 0x7fffffff || 1
+  const fixed = { match: 'glob', enabled: true, order: 0, comment: '', changedBy: 'config', changedUs: 0, source: 'config' } as const
+  return { id, version, tag, sls, ...fixed }
+}
+
+function soleEntry(item: unknown): [string, unknown] | null {
+  if (typeof item !== 'object' || item === null || Array.isArray(item)) return null
+  const entries = Object.entries(item)
+  return entries.length === 1 ? entries[0]! : null
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

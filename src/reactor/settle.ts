@@ -1,0 +1,142 @@
+import type { StoredEvent } from '../events/event.js'
+import type { Hub } from '../hub/hub.js'
+import type { Clock } from '../shared/clock.js'
+import type { JobRecord, ReactionRecord, ReturnRecord, Store } from '../store/store.js'
+import type { ReactionCall } from './compiled.js'
+
+export interface JobSettlerOptions {
+  readonly store: {
+    readonly jobs: Pick<Store['jobs'], 'get' | 'returns'>
+    readonly reactions: Pick<Store['reactions'], 'inState' | 'settle'>
+  }
+  readonly hub: Pick<Hub, 'listen'>
+  readonly clock: Clock
+  readonly log: { warn(fields: object, text: string): void }
+}
+
+/** Jobs of reactions whose returns are counted in memory. For those beyond, and for jobs that expire, the sweep asks the store. */
+const MAX_EXPECTED = 10_000
+/** How often, and for how many reactions at a time, the store is asked. */
+const SWEEP_MS = 10_000
+const SWEEP_LIMIT = 1000
+
+interface Expected {
+  readonly reaction: number
+  /** Who has still to return; null until the publish has said who is expected. */
+  open: Set<string> | null
+  readonly returned: Set<string>
+  readonly failed: string[]
+}
+
+/**
+ * Ends local reactions when their jobs end: succeeded when every minion returned with success, failed when one did not, or did not return
+ * before the job's deadline. Returns are heard of live; the sweep finds what was missed: expired jobs, and those that ended while the
+ * server was down.
+ */
+export class JobSettler {
+  readonly #o: JobSettlerOptions
+  readonly #expected = new Map<string, Expected>()
+  readonly #settling = new Set<Promise<void>>()
+  #unlisten: (() => void) | null = null
+  #timer: NodeJS.Timeout | null = null
+
+  constructor(options: JobSettlerOptions) {
+    this.#o = options
+  }
+
+  start(): void {
+    this.#unlisten ??= this.#o.hub.listen({ include: ['salt/job/*/ret/*'] }, event => this.#onReturn(event))
+    if (this.#timer !== null) return
+    this.#timer = setInterval(() => void this.sweep(), SWEEP_MS)
+    this.#timer.unref()
+    void this.sweep()
+  }
+
+  async stop(): Promise<void> {
+    this.#unlisten?.()
+    this.#unlisten = null
+    if (this.#timer) clearInterval(this.#timer)
+    this.#timer = null
+    await Promise.allSettled(this.#settling)
+  }
+
+  /** A reaction's job is about to be published: minions may return before the publish resolves. */
+  expect(reaction: ReactionRecord): void {
+    if (this.#expected.size >= MAX_EXPECTED) return
+    this.#expected.set(reaction.jid, { reaction: reaction.id, open: null, returned: new Set(), failed: [] })
+  }
+
+  /** It was published to these minions. */
+  published(jid: string, minions: readonly string[]): void {
+    const expected = this.#expected.get(jid)
+    if (expected === undefined) return
+    expected.open = new Set(minions.filter(id => !expected.returned.has(id)))
+    this.#endIfComplete(jid, expected)
+  }
+
+  /** It was not published. */
+  forget(jid: string): void {
+    this.#expected.delete(jid)
+  }
+
+  /** Ends the dispatched local reactions whose jobs are over. */
+  async sweep(): Promise<void> {
+    try {
+      for (const reaction of await this.#o.store.reactions.inState('dispatched', SWEEP_LIMIT)) {
+        const { client } = reaction.call as ReactionCall
+        if (client === 'local' || client === 'caller') await this.#look(reaction)
+      }
+    } catch (error) {
+      this.#o.log.warn({ err: error }, 'the reactions under way could not be looked at')
+    }
+  }
+
+  async #look(reaction: ReactionRecord): Promise<void> {
+    const job = await this.#o.store.jobs.get(reaction.jid)
+    if (job?.state === 'running') return
+    this.#expected.delete(reaction.jid)
+    await this.#settle(reaction.id, job === null ? 'its job is no longer kept' : whatFailed(job, await this.#o.store.jobs.returns(job.jid)))
+  }
+
+  #onReturn(event: StoredEvent): void {
+    const jid = event.tag.split('/')[2] ?? ''
+    const expected = this.#expected.get(jid)
+    if (expected === undefined) return
+    const { id, success, retcode } = JSON.parse(event.json) as { id?: unknown; success?: unknown; retcode?: unknown }
+    if (typeof id !== 'string' || expected.returned.has(id)) return
+    expected.returned.add(id)
+    expected.open?.delete(id)
+    if (success === false || (typeof retcode === 'number' && retcode !== 0)) expected.failed.push(id)
+    this.#endIfComplete(jid, expected)
+  }
+
+  #endIfComplete(jid: string, { reaction, open, failed }: Expected): void {
+    if (open === null || open.size > 0) return
+    this.#expected.delete(jid)
+    void this.#settle(reaction, failed.length === 0 ? null : `failed on ${named(failed)}`)
+  }
+
+  /** Never rejects: what could not be written now, the sweep finds again. */
+  #settle(reaction: number, error: string | null): Promise<void> {
+    const state = error === null ? 'succeeded' : 'failed'
+    const settling = this.#o.store.reactions
+      .settle(reaction, { state }, error, this.#o.clock.nowUs(), [])
+      .catch(error => this.#o.log.warn({ err: error, reaction }, 'the end of a reaction could not be written; it is tried again'))
+      .finally(() => this.#settling.delete(settling))
+    this.#settling.add(settling)
+    return settling
+  }
+}
+
+function whatFailed(job: JobRecord, returns: readonly ReturnRecord[]): string | null {
+  const returned = new Set(returns.map(ret => ret.minion))
+  const absent = job.minions.filter(id => !returned.has(id))
+  const failed = returns.filter(ret => !ret.success || ret.retcode !== 0).map(ret => ret.minion)
+  const reasons = [failed.length > 0 ? `failed on ${named(failed)}` : '', absent.length > 0 ? `no return from ${named(absent)}` : '']
+  return reasons.filter(Boolean).join('; ') || null
+}
+
+/** A few names and how many more: an error is for people. */
+function named(ids: readonly string[]): string {
+  return ids.length <= 10 ? ids.join(', ') : `${ids.slice(0, 10).join(', ')} and ${ids.length - 10} more`
+}
