@@ -7,7 +7,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { dirname, join, normalize } from 'node:path'
-import { renderText } from '../reactor/render.js'
+import type { renderText } from '../reactor/render.js'
 import { TemplateError } from '../reactor/template/errors.js'
 import type { ModuleContext } from './context.js'
 import { bind } from './modules/call.js'
@@ -32,7 +32,9 @@ const LIMITS = { steps: 10_000_000, size: 64_000_000, milliseconds: 30_000, dept
 
 /** The rendered text. Throws an Error whose message names the place in the template. */
 export async function renderTemplate(ctx: ModuleContext, source: string, options: TemplateOptions): Promise<string> {
-  const session = new Session(ctx, options)
+  // Loaded when it is needed: the agent itself, which stays in memory, renders nothing.
+  const { renderText } = await import('../reactor/render.js')
+  const session = new Session(ctx, options, renderText)
   for (let waits = 0; waits <= MAX_WAITS; waits++) {
     const rendered = session.render(source)
     if (rendered !== null) return rendered
@@ -46,6 +48,7 @@ type Result = { readonly value: unknown } | { readonly error: unknown }
 class Session {
   readonly #ctx: ModuleContext
   readonly #options: TemplateOptions
+  readonly #renderText: typeof renderText
   readonly #variables: Mapping
   readonly #results: Result[] = []
   readonly #files = new Map<string, string | null>()
@@ -53,8 +56,9 @@ class Session {
   /** What the last rendering stopped for. */
   #pending: (() => Promise<void>) | null = null
 
-  constructor(ctx: ModuleContext, options: TemplateOptions) {
+  constructor(ctx: ModuleContext, options: TemplateOptions, render: typeof renderText) {
     this.#ctx = ctx
+    this.#renderText = render
     this.#options = options
     this.#variables = {
       ...{
@@ -76,7 +80,7 @@ class Session {
     this.#pending = null
     const { file } = this.#options
     try {
-      return renderText(source, this.#variables, { file, limits: LIMITS, loader: (name, from) => this.#load(name, from ?? file) })
+      return this.#renderText(source, this.#variables, { file, limits: LIMITS, loader: (name, from) => this.#load(name, from ?? file) })
     } catch (error) {
       if (this.#pending) return null
       throw error instanceof TemplateError ? new Error(error.describe()) : error

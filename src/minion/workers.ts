@@ -105,7 +105,7 @@ class Worker implements RunningWorker {
     this.#log = log
     this.#process = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), [], {
       ...{ detached: true, serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
-      execArgv: ['--enable-source-maps', `--max-old-space-size=${MEMORY_MIB}`]
+      execArgv: [`--max-old-space-size=${MEMORY_MIB}`]
     })
     this.#process.on('message', message => this.#receive(message as FromWorker))
     this.#process.on('error', error => this.#log.warn({ error: messageOf(error) }, "a job's process failed"))
@@ -149,6 +149,7 @@ class Worker implements RunningWorker {
   async stop(): Promise<void> {
     if (this.#restTimer) clearTimeout(this.#restTimer)
     if (this.#ended) return
+    this.#process.ref() // a resting process does not keep the agent alive; here its end is waited for
     const exit = once(this.#process, 'exit')
     this.signal('SIGKILL')
     await exit

@@ -1,7 +1,6 @@
 /** The top file: which SLS files a minion's highstate has. */
 import { readFile } from 'node:fs/promises'
 import { parseYaml } from '../../shared/yaml.js'
-import { matchTarget, parseTarget } from '../../targeting/index.js'
 import type { ModuleContext } from '../context.js'
 import { messageOf } from '../modules/errors.js'
 import { isMapping, type Mapping } from '../modules/values.js'
@@ -15,6 +14,8 @@ export interface Top {
 
 /** Reads `top.sls` of one environment, or of all, and keeps what is meant for this minion. */
 export async function topMatches(ctx: ModuleContext, saltenv: string | null): Promise<Top> {
+  // Loaded when it is needed: the agent itself, which stays in memory, reads no top file.
+  const targeting = await import('../../targeting/index.js')
   const matches: Record<string, string[]> = {}
   const errors: string[] = []
   for (const env of saltenv === null ? await ctx.files.listEnvironments() : [saltenv]) {
@@ -23,7 +24,7 @@ export async function topMatches(ctx: ModuleContext, saltenv: string | null): Pr
       // A top file speaks for its own environment; base's also for those that have none.
       if (name !== env && env !== 'base') continue
       if (saltenv !== null && name !== saltenv) continue
-      for (const sls of namesFor(ctx, name, targets, errors)) {
+      for (const sls of namesFor(ctx, targeting, { saltenv: name, targets, errors })) {
         matches[name] ??= []
         if (!matches[name].includes(sls)) matches[name].push(sls)
       }
@@ -31,6 +32,8 @@ export async function topMatches(ctx: ModuleContext, saltenv: string | null): Pr
   }
   return { matches, errors }
 }
+
+type Targeting = typeof import('../../targeting/index.js')
 
 async function readTop(ctx: ModuleContext, saltenv: string, errors: string[]): Promise<Mapping | null> {
   const file = await ctx.files.cacheFile('top.sls', saltenv)
@@ -48,7 +51,11 @@ async function readTop(ctx: ModuleContext, saltenv: string, errors: string[]): P
 }
 
 /** SLS names of the targets that mean this minion, in the order of the file. `- match: grain` in a list changes how its target is read. */
-function namesFor(ctx: ModuleContext, saltenv: string, targets: unknown, errors: string[]): string[] {
+function namesFor(
+  ctx: ModuleContext,
+  targeting: Targeting,
+  { saltenv, targets, errors }: { saltenv: string; targets: unknown; errors: string[] }
+): string[] {
   if (!isMapping(targets)) {
     errors.push(`The environment '${saltenv}' of the top file is not a dictionary`)
     return []
@@ -57,13 +64,17 @@ function namesFor(ctx: ModuleContext, saltenv: string, targets: unknown, errors:
   for (const [target, given] of Object.entries(targets)) {
     const list = Array.isArray(given) ? given : [given]
     const match = list.filter(isMapping).find(item => typeof item.match === 'string')?.match
-    if (isMeant(ctx, target, typeof match === 'string' ? match : 'compound', errors))
+    if (isMeant(ctx, targeting, { target, kind: typeof match === 'string' ? match : 'compound', errors }))
       names.push(...list.filter(item => typeof item === 'string'))
   }
   return names
 }
 
-function isMeant(ctx: ModuleContext, target: string, kind: string, errors: string[]): boolean {
+function isMeant(
+  ctx: ModuleContext,
+  { matchTarget, parseTarget }: Targeting,
+  { target, kind, errors }: { target: string; kind: string; errors: string[] }
+): boolean {
   try {
     const nodegroups = isMapping(ctx.options.settings.nodegroups) ? (ctx.options.settings.nodegroups as Record<string, string>) : {}
     const facts = { id: ctx.id, grains: ctx.grains, pillar: ctx.pillar, cached: true }
