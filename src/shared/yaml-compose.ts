@@ -123,10 +123,16 @@ class Composer {
         this.#addScalar(event)
         break
       case EVENT_ID.SEQUENCE:
-        this.#push({ kind: 'sequence', items: [], at: startOf(event), tag: this.#tagOf(event), flow: event.style === COLLECTION_STYLE.FLOW }, event)
+        this.#push(
+          { kind: 'sequence', items: [], at: startOf(event), tag: this.#tagOf(event), flow: event.style === COLLECTION_STYLE.FLOW },
+          event
+        )
         break
       case EVENT_ID.MAPPING:
-        this.#push({ kind: 'mapping', pairs: [], at: startOf(event), tag: this.#tagOf(event), flow: event.style === COLLECTION_STYLE.FLOW }, event)
+        this.#push(
+          { kind: 'mapping', pairs: [], at: startOf(event), tag: this.#tagOf(event), flow: event.style === COLLECTION_STYLE.FLOW },
+          event
+        )
         break
       case EVENT_ID.ALIAS:
         this.#addAlias(event)

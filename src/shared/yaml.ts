@@ -23,9 +23,9 @@ export function parseYamlValue(text: string, file?: string): YamlValue {
   const documents = composeYaml(text, file)
   const [first, second] = documents
   if (first === undefined) return null
-  const constructor = new YamlConstructor(text, file)
-  if (second !== undefined) throw constructor.error(second, 'expected a single document in the stream, but found another document')
-  return constructor.construct(first)
+  const values = new YamlConstructor(text, file)
+  if (second !== undefined) throw values.error(second, 'expected a single document in the stream, but found another document')
+  return values.construct(first)
 }
 
 /** Reads a request body. Throws BODY_MALFORMED with the place. */
@@ -33,7 +33,8 @@ export function parseYamlBody(text: string): unknown {
   try {
     return parseYaml(text)
   } catch (error) {
-    if (error instanceof YamlError) throw brineError('BODY_MALFORMED', 'YAML', `${error.reason} at line ${error.line}, column ${error.column}`)
+    if (error instanceof YamlError)
+      throw brineError('BODY_MALFORMED', 'YAML', `${error.reason} at line ${error.line}, column ${error.column}`)
     throw error
   }
 }

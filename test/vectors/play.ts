@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { packageRoot } from '../../src/shared/paths.js'
 import { globChecks } from './globs.js'
 import { jidChecks } from './jids.js'
+import { jinjaChecks } from './jinja.js'
+import { reactorChecks } from './reactor.js'
 import { targetingChecks } from './targeting.js'
 
 /** One thing that a file of vectors says: under this name, this should come out. `got` computes what does; it may throw. */
@@ -37,7 +39,9 @@ export type Content = any
 const FORMATS: readonly Format[] = [
   { format: 'globs', recognises: content => Array.isArray(content.fnmatch ?? content.tagmatch ?? content.match_types), checks: globChecks },
   { format: 'jids', recognises: content => 'is_jid' in firstVector(content), checks: jidChecks },
-  { format: 'targeting', recognises: content => 'tgt_type' in firstVector(content), checks: targetingChecks }
+  { format: 'targeting', recognises: content => 'tgt_type' in firstVector(content), checks: targetingChecks },
+  { format: 'jinja', recognises: content => 'template' in firstVector(content), checks: jinjaChecks },
+  { format: 'reactor', recognises: content => 'reactor' in firstVector(content), checks: reactorChecks }
 ]
 
 function firstVector(content: Content): object {

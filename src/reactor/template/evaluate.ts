@@ -197,7 +197,7 @@ export class Evaluator implements Env {
         this.#print(this.evaluate(node.value, frame), frame)
         return DONE
       case 'if':
-        return this.#block(truthy(this.evaluate(node.test, frame)) ? node.then : node.otherwise, frame)
+        return this.#block(truthy(this.evaluate(node.test, frame)) ? node.body : node.otherwise, frame)
       case 'for':
         this.#for(node, frame)
         return DONE
@@ -504,7 +504,7 @@ export class Evaluator implements Env {
   }
 
   #condition(node: Expression & { type: 'condition' }, frame: Frame): Value {
-    if (truthy(this.evaluate(node.test, frame))) return this.evaluate(node.then, frame)
+    if (truthy(this.evaluate(node.test, frame))) return this.evaluate(node.value, frame)
     if (node.otherwise !== null) return this.evaluate(node.otherwise, frame)
     return new Undefined('the inline if-expression evaluated to false and no else section was defined.', true)
   }
@@ -619,7 +619,7 @@ export class Evaluator implements Env {
     this.budget.step()
     const filter = filters.get(name) ?? filterNamed(name)
     if (UNDEFINED_FILTERS.has(name)) return filter(value, args, kwargs, this)
-    const present = value instanceof Undefined ? (defined(value), '') : value
+    const present = defined(value) instanceof Undefined ? '' : value
     return filter(RICH_FILTERS.has(name) ? present : flat(present), args, kwargs, this)
   }
 

@@ -208,12 +208,12 @@ export function escapeHtml(value: string): string {
   return value.replace(/[&<>'"]/g, character => HTML[character]!)
 }
 
-function escape(value: Value, env: Env): Value {
+function escaped(value: Value, env: Env): Value {
   return value instanceof Markup ? value : new Markup(escapeHtml(str(value, env.budget)))
 }
 
-filter('e', {}, (value, _args, env) => escape(value, env))
-filter('escape', {}, (value, _args, env) => escape(value, env))
+filter('e', {}, (value, _args, env) => escaped(value, env))
+filter('escape', {}, (value, _args, env) => escaped(value, env))
 filter('forceescape', {}, (value, _args, env) => new Markup(escapeHtml(str(value, env.budget))))
 filter('safe', {}, (value, _args, env) => {
   if (value instanceof RichText) return value

@@ -191,10 +191,10 @@ const SIMPLE_ESCAPES: Record<string, string> = {
 /** Python's escapes; an unknown one stays as it is written (`\d`). */
 function unescapePython(text: string): string {
   if (!text.includes('\\')) return text
-  return text.replace(/\\(x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[0-7]{1,3}|[\s\S])/g, (whole, escape: string) => {
-    const simple = SIMPLE_ESCAPES[escape]
+  return text.replace(/\\(x[\da-fA-F]{2}|u[\da-fA-F]{4}|U[\da-fA-F]{8}|[0-7]{1,3}|[\s\S])/g, (whole, code: string) => {
+    const simple = SIMPLE_ESCAPES[code]
     if (simple !== undefined) return simple
-    const code = /^[xuU]./.test(escape) ? Number.parseInt(escape.slice(1), 16) : /^[0-7]/.test(escape) ? Number.parseInt(escape, 8) : -1
-    return code >= 0 && code <= 0x10ffff ? String.fromCodePoint(code) : whole
+    const point = /^[xuU]./.test(code) ? Number.parseInt(code.slice(1), 16) : /^[0-7]/.test(code) ? Number.parseInt(code, 8) : -1
+    return point >= 0 && point <= 0x10ffff ? String.fromCodePoint(point) : whole
   })
 }

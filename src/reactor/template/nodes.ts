@@ -21,7 +21,7 @@ export type Expression = Place &
     | { type: 'and' | 'or'; left: Expression; right: Expression }
     | { type: 'compare'; first: Expression; rest: { operator: CompareOperator; operand: Expression }[] }
     | { type: 'concat'; items: Expression[] }
-    | { type: 'condition'; test: Expression; then: Expression; otherwise: Expression | null }
+    | { type: 'condition'; test: Expression; value: Expression; otherwise: Expression | null }
     | { type: 'list' | 'tuple'; items: Expression[] }
     | { type: 'dict'; pairs: { key: Expression; value: Expression }[] }
   )
@@ -53,7 +53,7 @@ export type Statement = Place &
   (
     | { type: 'text'; text: string }
     | { type: 'print'; value: Expression }
-    | { type: 'if'; test: Expression; then: Statement[]; otherwise: Statement[] }
+    | { type: 'if'; test: Expression; body: Statement[]; otherwise: Statement[] }
     | {
         type: 'for'
         target: AssignTarget

@@ -281,14 +281,14 @@ class JinjaParser extends parser.Parser {
   #if(place: Place): Statement {
     const test = this.#tuple({ condition: false })
     this.#expect(BLOCK_END)
-    const then = this.#statements(['elif', 'else', 'endif'], 'if')
+    const body = this.#statements(['elif', 'else', 'endif'], 'if')
     const next = this.#take()
-    if (next.value === 'elif') return { type: 'if', test, then, otherwise: [this.#if(this.#here(next))], ...place }
-    if (next.value === 'endif') return { type: 'if', test, then, otherwise: [], ...place }
+    if (next.value === 'elif') return { type: 'if', test, body, otherwise: [this.#if(this.#here(next))], ...place }
+    if (next.value === 'endif') return { type: 'if', test, body, otherwise: [], ...place }
     this.#expect(BLOCK_END)
     const otherwise = this.#statements(['endif'], 'if')
     this.nextToken()
-    return { type: 'if', test, then, otherwise, ...place }
+    return { type: 'if', test, body, otherwise, ...place }
   }
 
   #for(place: Place): Statement {
@@ -519,7 +519,7 @@ class JinjaParser extends parser.Parser {
       while (this.#skipName('if')) {
         const test = this.#or()
         const otherwise = this.#skipName('else') ? this.#expression() : null
-        node = { type: 'condition', test, then: node, otherwise, ...place }
+        node = { type: 'condition', test, value: node, otherwise, ...place }
       }
       return node
     })

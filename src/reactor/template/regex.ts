@@ -67,14 +67,14 @@ const ESCAPES: Record<string, string> = { n: '\n', t: '\t', r: '\r', f: '\f', v:
 /** A replacement as texts and numbers of groups. */
 function parseReplacement(regex: PythonRegex, replacement: string): (string | number)[] {
   const parts: (string | number)[] = []
-  for (const [whole, name, digits, escape] of replacement.matchAll(/\\g<([^>]*)>|\\(\d{1,2})|\\([\s\S])|[^\\]+|\\$/g)) {
+  for (const [whole, name, digits, escaped] of replacement.matchAll(/\\g<([^>]*)>|\\(\d{1,2})|\\([\s\S])|[^\\]+|\\$/g)) {
     if (name !== undefined) parts.push(groupIndex(regex, name))
     else if (digits !== undefined)
       parts.push(digits.startsWith('0') ? String.fromCharCode(Number.parseInt(digits, 8)) : groupIndex(regex, digits))
-    else if (escape === undefined) parts.push(whole)
+    else if (escaped === undefined) parts.push(whole)
     else {
-      const character = ESCAPES[escape]
-      if (character === undefined && /[a-zA-Z]/.test(escape)) throw runtimeError(`bad escape \\${escape}`)
+      const character = ESCAPES[escaped]
+      if (character === undefined && /[a-zA-Z]/.test(escaped)) throw runtimeError(`bad escape \\${escaped}`)
       parts.push(character ?? whole)
     }
   }

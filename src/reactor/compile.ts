@@ -1,0 +1,112 @@
+import type { ServerFunction } from '../runners/function.js'
+import type { CompiledReaction, CompiledSls, CompileSls, ReactionCall, SlsEvent } from './compiled.js'
+import {
+  type ParsedReactions,
+  parseReactions,
+  type ReactionCallPlan,
+  type ReactionError,
+  type Signature,
+  type SignatureOf
+} from './parse.js'
+import { type Limits, renderSls, TemplateError } from './render.js'
+import type { SlsSource } from './sources.js'
+
+export interface CompilerOptions {
+  /** For `include` and `import` in templates: a file below the file roots, or null. */
+  readonly include: (path: string) => SlsSource | null
+  /** Functions whose parameters reactions may write directly. */
+  readonly signatureOf: SignatureOf
+  /** Further names in templates: `salt`, `grains`, `pillar`, `opts`, `saltenv`, `sls`. */
+  readonly context?: () => Readonly<Record<string, unknown>>
+  readonly limits?: Partial<Limits>
+}
+
+/** Renders and parses SLS files for events; pure but for the files that templates import. */
+export function slsCompiler(options: CompilerOptions): CompileSls {
+  return (source, event) => compile(source, event, options)
+}
+
+function compile(source: SlsSource, event: SlsEvent, { include, signatureOf, context, limits }: CompilerOptions): CompiledSls {
+  try {
+    const high = renderSls(source.text, {
+      tag: event.tag,
+      json: event.json,
+      file: source.file,
+      loader: (name, from) => include(besideOf(name, from))?.text ?? null,
+      ...(context === undefined ? {} : { context: context() }),
+      ...(limits === undefined ? {} : { limits })
+    })
+    return compiled(parseReactions(high, source.file, signatureOf))
+  } catch (error) {
+    if (error instanceof TemplateError) return { reactions: [], error: error.describe() }
+    throw error
+  }
+}
+
+/** `./map.jinja` and `../map.jinja` are relative to the importing file, other names to the file roots. */
+function besideOf(name: string, from: string | undefined): string {
+  if (from === undefined || !/^\.\.?\//.test(name)) return name
+  const folder = from
+    .replace(/^salt:\/\//, '')
+    .split('/')
+    .slice(0, -1)
+  for (const step of name.split('/')) {
+    if (step === '..') folder.pop()
+    else if (step !== '.') folder.push(step)
+  }
+  return folder.join('/')
+}
+
+function compiled({ calls, errors }: ParsedReactions): CompiledSls {
+  const ofFile = errors.find(error => error.section === null)
+  if (ofFile !== undefined) return { reactions: [], error: ofFile.message }
+  const refused = errors.filter(error => error.kind !== 'ignored_parameter')
+  const reactions = [...calls.map(reactionOf), ...refused.map(refusedReaction)]
+  return { reactions: withOwnSections(reactions), error: null }
+}
+
+function reactionOf(call: ReactionCallPlan): CompiledReaction {
+  const { client, fun, order, kwarg, section } = call
+  const local = client === 'local' ? { tgt: call.tgt, tgt_type: call.tgt_type ?? 'glob', ...('ret' in call ? { ret: call.ret } : {}) } : {}
+  const other = call.other === undefined ? {} : { other: call.other }
+  // a text stands for its characters
+  return { section, call: { client, fun, order, arg: [...call.arg], kwarg, ...local, ...other } as ReactionCall }
+}
+
+/** A reaction that cannot be made still stands in the audit, with the reason. */
+function refusedReaction({ section, message, client, fun, order }: ReactionError): CompiledReaction {
+  return { section: section!, call: { client: client ?? '', fun: fun ?? '', error: message, ...(order === undefined ? {} : { order }) } }
+}
+
+/** An id with several reactions (two types, or `names`) gives each a name of its own. */
+function withOwnSections(reactions: readonly CompiledReaction[]): CompiledReaction[] {
+  const counts = new Map<string, number>()
+  for (const { section } of reactions) counts.set(section, (counts.get(section) ?? 0) + 1)
+  const seen = new Map<string, number>()
+  return reactions.map(({ section, call }) => {
+    if (counts.get(section) === 1) return { section, call }
+    const name = `${section} (${call.client}.${call.fun})`
+    const nth = (seen.get(name) ?? 0) + 1
+    seen.set(name, nth)
+    return { section: nth === 1 ? name : `${name} #${nth}`, call }
+  })
+}
+
+/** The signature of a function of brine's own lists. */
+export function signatureFrom(fn: ServerFunction): Signature {
+  const params = Object.entries(fn.params)
+  return {
+    required: params.filter(([, param]) => param.required).map(([name]) => name),
+    optional: Object.fromEntries(params.filter(([, param]) => !param.required).map(([name, param]) => [name, param.fallback ?? null])),
+    takesArgs: fn.takesArgs,
+    takesKwargs: fn.takesKwargs
+  }
+}
+
+/** Signatures of the runner and wheel functions that this server has. */
+export function serverSignatures(runners: ReadonlyMap<string, ServerFunction>, wheel: ReadonlyMap<string, ServerFunction>): SignatureOf {
+  return (client, fun) => {
+    const fn = (client === 'runner' ? runners : wheel).get(fun)
+    return fn === undefined ? null : signatureFrom(fn)
+  }
+}
