@@ -4,8 +4,8 @@
  * The file has a line per step: `{"job": {…}}` when a job arrives, `{"done": "<jid>"}` when its return lies in the spool (or nothing will
  * return). A job that is in it without its end when the minion starts was interrupted.
  */
-import { rename } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { LineFile, readIfThere, syncDirectory, writeDurably } from './disk.js'
 import type { Job } from './job.js'
 
@@ -53,8 +53,7 @@ export class JobJournal {
     if (this.#open.has(job.jid) || this.#ended.has(job.jid)) return 'known'
     this.#open.set(job.jid, job)
     try {
-      await this.#compacting
-      await this.#file.add(JSON.stringify({ job }))
+      await this.#add({ job })
     } catch (error) {
       this.#open.delete(job.jid)
       throw error
@@ -66,13 +65,11 @@ export class JobJournal {
   async ended(jid: string): Promise<void> {
     this.#open.delete(jid)
     this.#remember(jid)
-    await this.#compacting
-    await this.#file.add(JSON.stringify({ done: jid }))
-    if (this.#file.size > this.#compactAt) {
-      this.#compacting ??= this.#compact().finally(() => {
-        this.#compacting = null
-      })
-    }
+    await this.#add({ done: jid })
+    if (this.#file.size <= this.#compactAt) return
+    this.#compacting ??= this.#compact().finally(() => {
+      this.#compacting = null
+    })
   }
 
   async close(): Promise<void> {
@@ -85,16 +82,27 @@ export class JobJournal {
     if (this.#ended.size > REMEMBERED) this.#ended.delete(this.#ended.values().next().value!)
   }
 
-  /** Others wait for it (`#compacting`), so no line can get lost between the old file and the new one. */
+  async #add(entry: object): Promise<void> {
+    // A loop, and no await when there is nothing to wait for: another line could slip in between, onto the file that is being replaced.
+    while (this.#compacting !== null) await this.#compacting
+    await this.#file.add(JSON.stringify(entry))
+  }
+
+  /** Writes what counts into a new file and goes on with that. Others wait for it, so no line gets lost; if it fails the old file stays. */
   async #compact(): Promise<void> {
-    const old = this.#file
-    await old.close()
-    const text = lines(this.#open, this.#ended)
     const next = `${this.#path}.compact`
-    await writeDurably(next, text)
-    await rename(next, this.#path)
-    await syncDirectory(join(this.#path, '..'))
-    this.#file = await LineFile.open(this.#path, Buffer.byteLength(text))
+    try {
+      const text = lines(this.#open, this.#ended)
+      await writeDurably(next, text)
+      const file = await LineFile.open(next, Buffer.byteLength(text))
+      await rename(next, this.#path)
+      await syncDirectory(dirname(this.#path))
+      await this.#file.close()
+      this.#file = file
+    } catch {
+      // A full disk: the next line says so to those who can tell. Here it is only tried again later.
+      await rm(next, { force: true })
+    }
     this.#compactAt = this.#file.size + COMPACT_BYTES
   }
 }

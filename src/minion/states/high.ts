@@ -7,6 +7,7 @@ import { parseYamlValue, toPlain } from '../../shared/yaml.js'
 import { compileGlob } from '../../tags/glob.js'
 import type { ModuleContext } from '../context.js'
 import { messageOf } from '../modules/errors.js'
+import { pyStr, pyType } from '../modules/python.js'
 import { isMapping, type Mapping, setOwn } from '../modules/values.js'
 import { renderTemplate } from '../template.js'
 
@@ -81,7 +82,7 @@ class SlsRenderer {
     this.#number(ids)
   }
 
-  async #render(sls: string, saltenv: string): Promise<Map<string, unknown> | null> {
+  async #render(sls: string, saltenv: string): Promise<Map<unknown, unknown> | null> {
     const path = (await this.#files(saltenv, sls))!
     const file = await this.#ctx.files.cacheFile(path, saltenv)
     if (!file) {
@@ -96,14 +97,14 @@ class SlsRenderer {
     }
   }
 
-  #checked(value: unknown, sls: string): Map<string, unknown> | null {
+  #checked(value: unknown, sls: string): Map<unknown, unknown> | null {
     if (value === null || value === undefined) return null
     if (value instanceof Map) return value
     this.high.errors.push(`SLS ${sls} does not render to a dictionary`)
     return null
   }
 
-  #takeInclude(body: Map<string, unknown>, sls: string): unknown[] {
+  #takeInclude(body: Map<unknown, unknown>, sls: string): unknown[] {
     const include = body.get('include')
     if (include === undefined) return []
     body.delete('include')
@@ -131,7 +132,7 @@ class SlsRenderer {
     return [...parts.slice(0, Math.max(0, parts.length - up)), name.slice(dots)].filter(part => part !== '').join('.')
   }
 
-  #takeExtend(body: Map<string, unknown>, sls: string, saltenv: string): void {
+  #takeExtend(body: Map<unknown, unknown>, sls: string, saltenv: string): void {
     const extend = body.get('extend')
     body.delete('extend')
     if (extend === undefined) return
@@ -149,7 +150,7 @@ class SlsRenderer {
     }
   }
 
-  #takeExclude(body: Map<string, unknown>, sls: string): void {
+  #takeExclude(body: Map<unknown, unknown>, sls: string): void {
     const exclude = body.get('exclude')
     body.delete('exclude')
     if (exclude === undefined) return
@@ -244,9 +245,13 @@ export function parseSls(source: string): unknown {
 }
 
 /** The states of a file in the long form: `id: mod.fun` and `mod.fun: [...]` become `mod: [..., fun]`, with the file's name and environment. */
-export function declareStates(body: ReadonlyMap<string, unknown>, sls: string | null, saltenv: string, errors: string[]): HighData {
+export function declareStates(body: ReadonlyMap<unknown, unknown>, sls: string | null, saltenv: string, errors: string[]): HighData {
   const declared: HighData = new Map()
   for (const [id, value] of body) {
+    if (typeof id !== 'string') {
+      errors.push(`ID '${pyStr(id)}' in SLS '${sls}' is not formed as a string, but is a ${pyType(id)}. It may need to be quoted.`)
+      continue
+    }
     const long = longForm(id, value, sls, errors)
     if (long) declared.set(id, { ...long, __sls__: sls, __env__: saltenv })
   }

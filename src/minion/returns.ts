@@ -1,0 +1,191 @@
+/**
+ * The loop that brings what the spool holds to the server: returns, events, and with them acknowledgements and grains.
+ */
+import { MAX_ACKS, type Up, type UpAnswer, type UpItem } from '../protocol/messages.js'
+import { Backoff } from '../shared/backoff.js'
+import { sleep } from '../shared/sleep.js'
+import type { MinionLog } from './context.js'
+import { Refused } from './http.js'
+import type { Batch, Spool } from './spool.js'
+
+/** An acknowledgement waits so long for company: a quick job's return, which makes it needless. */
+const ACK_MS = 250
+/** First and longest pause after a request that failed. The stream, not this loop, finds out when the server is back. */
+const PAUSE_MS = { firstMs: 500, maxMs: 30_000 }
+
+export interface ReturnsOptions {
+  readonly spool: Spool
+  /** Sends one request; throws Unreachable or Refused. */
+  readonly post: (up: Up) => Promise<UpAnswer>
+  /** True while the server can be reached. */
+  readonly isOpen: () => boolean
+  readonly log: MinionLog
+}
+
+export class Returns {
+  readonly #o: ReturnsOptions
+  readonly #backoff = new Backoff(PAUSE_MS)
+  readonly #stopping = new AbortController()
+  /** Jobs to acknowledge. As many as have arrived and not returned; the minion bounds those. */
+  readonly #acks = new Set<string>()
+  #acksDue = false
+  #ackTimer: NodeJS.Timeout | null = null
+  #grains: Readonly<Record<string, unknown>> | null = null
+  #pulse = false
+  #wake: () => void = () => {}
+  #loop: Promise<void> | null = null
+  #flushed: (() => void)[] = []
+  #unlisten: (() => void) | null = null
+
+  constructor(options: ReturnsOptions) {
+    this.#o = options
+  }
+
+  /** Begins. May be called twice. */
+  start(): void {
+    this.#unlisten ??= this.#o.spool.onAdded(() => this.#wake())
+    this.#loop ??= this.#run()
+  }
+
+  /** Ends the loop after the request under way. What was not sent stays in the spool. May be called twice. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    this.#wake()
+    if (this.#ackTimer) clearTimeout(this.#ackTimer)
+    this.#unlisten?.()
+    await this.#loop
+  }
+
+  /** Waits until the server has everything, `withinMs` at most. */
+  async flush(withinMs: number): Promise<void> {
+    if (this.#loop === null || this.#stopping.signal.aborted) return
+    const late = new AbortController()
+    const done = new Promise<void>(resolve => this.#flushed.push(resolve))
+    this.#acksDue = this.#acks.size > 0
+    this.#wake()
+    await Promise.race([done, sleep(withinMs, late.signal)])
+    late.abort()
+  }
+
+  /** The job is on this minion's disk: the server need not send it again. */
+  acknowledge(jid: string): void {
+    this.#acks.add(jid)
+    this.#ackTimer ??= setTimeout(() => {
+      this.#ackTimer = null
+      this.#acksDue = this.#acks.size > 0
+      this.#wake()
+    }, ACK_MS)
+  }
+
+  /** The grains go with the next request, before everything else. */
+  setGrains(grains: Readonly<Record<string, unknown>>): void {
+    this.#grains = grains
+    this.#wake()
+  }
+
+  /** Something is to be said, even if there is nothing to say. */
+  pulse(): void {
+    this.#pulse = true
+    this.#wake()
+  }
+
+  /** The server can be reached again: no reason to wait longer. */
+  connected(): void {
+    this.#backoff.reset()
+    this.#wake()
+  }
+
+  /** One round sends one request. The only way out is `stop`; a request that fails is made again, with the same items. */
+  async #run(): Promise<void> {
+    let limit: number | undefined
+    while (!this.#stopping.signal.aborted) {
+      const woken = new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+      const batch = await this.#batch(limit)
+      if (batch === null && !this.#hasMore()) this.#tellFlushed()
+      if (!this.#o.isOpen() || (batch === null && !this.#hasMore())) {
+        await woken
+        continue
+      }
+      limit = await this.#send(batch)
+    }
+  }
+
+  /** Items that a broken disk does not give are asked for again later. */
+  async #batch(limit: number | undefined): Promise<Batch | null> {
+    try {
+      return await this.#o.spool.take(limit)
+    } catch (error) {
+      this.#o.log.error({ err: error }, 'the spool cannot be read')
+      await sleep(this.#backoff.next(), this.#stopping.signal)
+      return null
+    }
+  }
+
+  #hasMore(): boolean {
+    return this.#acksDue || this.#grains !== null || this.#pulse
+  }
+
+  #tellFlushed(): void {
+    for (const tell of this.#flushed.splice(0)) tell()
+  }
+
+  /** Sends a request; how many items the next one may have, when that is to be found out. */
+  async #send(batch: Batch | null): Promise<number | undefined> {
+    const items = batch?.items ?? []
+    const grains = this.#grains
+    const acks = [...this.#acks].slice(0, MAX_ACKS)
+    this.#pulse = false
+    try {
+      const { refused } = await this.#o.post({ spool: this.#o.spool.id, items, acks, ...(grains ? { grains } : {}) })
+      for (const { n, code, error } of refused) this.#o.log.error({ n, code }, `the server does not take this: ${error}`)
+      this.#sent(acks, grains)
+      if (batch) await this.#o.spool.settle()
+      this.#backoff.reset()
+      return undefined
+    } catch (error) {
+      return this.#failed(error, items)
+    }
+  }
+
+  #sent(acks: readonly string[], grains: Readonly<Record<string, unknown>> | null): void {
+    for (const jid of acks) this.#acks.delete(jid)
+    this.#acksDue = this.#acks.size > 0 && this.#ackTimer === null
+    if (this.#grains === grains) this.#grains = null
+  }
+
+  /** A request that can never be taken is cut into single items, and the one at fault is given up, so that it does not stand in the way for ever. */
+  async #failed(error: unknown, items: readonly UpItem[]): Promise<number | undefined> {
+    if (!(error instanceof Refused) || !isFinal(error)) {
+      this.#o.log.debug({ error: (error as Error).message }, 'what the spool holds could not be sent; it is tried again')
+      await Promise.race([sleep(this.#backoff.next(), this.#stopping.signal), this.#untilWoken()])
+      return undefined
+    }
+    if (items.length > 1) return 1
+    this.#o.log.error({ status: error.status, code: error.code, n: items[0]?.n }, `the server does not take this: ${error.message}`)
+    if (items.length === 1) await this.#giveUp(items[0]!, error)
+    else this.#grains = null
+    return undefined
+  }
+
+  /** A job whose return cannot be taken as it is still ends, saying so. */
+  async #giveUp(item: UpItem, { message }: Refused): Promise<void> {
+    if (item.kind === 'return') {
+      const { jid, fun } = item.return
+      const text = `the return could not be delivered: ${message}`
+      await this.#o.spool.add({ kind: 'return', return: { jid, fun, fun_args: [], return: text, retcode: 1, success: false } })
+    }
+    await this.#o.spool.settle()
+  }
+
+  #untilWoken(): Promise<void> {
+    return new Promise(resolve => {
+      this.#wake = resolve
+    })
+  }
+}
+
+function isFinal({ status }: Refused): boolean {
+  return status >= 400 && status < 500 && status !== 401 && status !== 408 && status !== 429
+}

@@ -1,0 +1,272 @@
+import t from 'tap'
+import { kw, type MinionTest, minionTest } from '../../helpers/minion.js'
+
+type Results = Record<string, { result: boolean | null; comment: string; changes: object; __run_num__: number; __id__: string }>
+
+/** Runs one SLS file; results by id, in the order in which the states ran. */
+async function apply(
+  t: Parameters<typeof minionTest>[0],
+  sls: string,
+  args: Record<string, unknown> = {}
+): Promise<{ ids: string[]; of: Results; minion: MinionTest }> {
+  const minion = await minionTest(t, { files: { 'x.sls': sls } })
+  const results = (await minion.value('state.apply', 'x', kw(args))) as Results
+  const entries = Object.values(results).sort((a, b) => a.__run_num__ - b.__run_num__)
+  return { ids: entries.map(entry => entry.__id__), of: Object.fromEntries(entries.map(entry => [entry.__id__, entry])), minion }
+}
+
+const ran = (of: Results, id: string): boolean => /^(Success!|Watch statement fired\.|Failure!)$/.test(of[id]!.comment)
+
+t.test('require: what is required runs first, wherever it stands', async t => {
+  const { ids, of } = await apply(t, 'b:\n  test.nop:\n    - require: [{test: a}]\na:\n  test.nop\n')
+  t.same(ids, ['a', 'b'])
+  t.equal(of.b!.result, true)
+})
+
+t.test('require: a state whose requisite failed is not run, names it, and so do those that require it', async t => {
+  const { of } = await apply(
+    t,
+    'a:\n  test.fail_without_changes\nb:\n  test.nop:\n    - require: [{test: a}]\nc:\n  test.nop:\n    - require: [b]\nd:\n  test.nop\n'
+  )
+  t.match(of.b, { result: false, comment: 'One or more requisite failed: x.a' })
+  t.match(of.c, { result: false, comment: 'One or more requisite failed: x.b' })
+  t.equal(of.d!.result, true, 'others go on')
+})
+
+t.test('require_any: one of the list is enough', async t => {
+  const states = 'a:\n  test.fail_without_changes\nb:\n  test.nop\n'
+  const { of } = await apply(
+    t,
+    `${states}c:\n  test.nop:\n    - require_any: [{test: a}, {test: b}]\nd:\n  test.nop:\n    - require_any: [{test: a}]\n`
+  )
+  t.ok(ran(of, 'c'))
+  t.match(of.d, { result: false, comment: 'One or more requisite failed: x.a' })
+})
+
+t.test('a requisite may be an id, a name, a glob, or a whole SLS file', async t => {
+  const { ids, of } = await apply(
+    t,
+    'last:\n  test.nop:\n    - require: [the name, {test: "a*"}, {sls: x2}]\na1:\n  test.nop\nb:\n  test.nop:\n    - name: the name\n'
+  )
+  t.match(of.last, {
+    result: false,
+    comment: 'The following requisites were not found:\n                   require:\n                       sls: x2\n'
+  })
+  t.notOk(ids.indexOf('last') > 0 && ran(of, 'last'))
+  const found = await apply(
+    t,
+    'last:\n  test.nop:\n    - require: [the name, {test: "a*"}]\na1:\n  test.nop\nb:\n  test.nop:\n    - name: the name\n'
+  )
+  t.same(found.ids.at(-1), 'last')
+  t.ok(ran(found.of, 'last'))
+})
+
+t.test('watch: runs, and reacts when a watched state changed', async t => {
+  const { of } = await apply(
+    t,
+    'c:\n  test.succeed_with_changes\nn:\n  test.nop\nw:\n  test.nop:\n    - watch: [{test: c}, {test: n}]\nv:\n  test.nop:\n    - watch: [{test: n}]\n'
+  )
+  t.match(of.w, { result: true, comment: 'Watch statement fired.', changes: { 'Requisites with changes': ['test: c'] } })
+  t.match(of.v, { result: true, comment: 'Success!', changes: {} })
+})
+
+t.test('watch of a state that cannot react is require', async t => {
+  const { of, minion } = await apply(t, 'c:\n  test.fail_with_changes\n/no/such/dir/f:\n  file.touch:\n    - watch: [{test: c}]\n')
+  t.match(of['/no/such/dir/f'], { result: false, comment: 'One or more requisite failed: x.c' })
+  t.ok(minion)
+})
+
+t.test('cmd.wait runs only when a watched state changed', async t => {
+  const { of } = await apply(
+    t,
+    'c:\n  test.succeed_with_changes\nn:\n  test.nop\necho ran:\n  cmd.wait:\n    - watch: [{test: c}]\necho not:\n  cmd.wait:\n    - watch: [{test: n}]\n'
+  )
+  t.match(of['echo ran'], { result: true, changes: { stdout: 'ran', retcode: 0 }, comment: 'Command "echo ran" run' })
+  t.match(of['echo not'], { result: true, changes: {}, comment: '' })
+})
+
+t.test('onchanges: runs only when one of them changed', async t => {
+  const { of } = await apply(
+    t,
+    'c:\n  test.succeed_with_changes\nn:\n  test.nop\nf:\n  test.fail_with_changes\ngoes:\n  test.nop:\n    - onchanges: [{test: n}, {test: c}]\nstays:\n  test.nop:\n    - onchanges: [{test: n}]\nfailed:\n  test.nop:\n    - onchanges: [{test: f}]\nany:\n  test.nop:\n    - onchanges_any: [{test: f}, {test: c}]\n'
+  )
+  t.ok(ran(of, 'goes'))
+  t.match(of.stays, {
+    result: true,
+    changes: {},
+    comment: 'State was not run because none of the onchanges reqs changed',
+    __state_ran__: false
+  })
+  t.match(of.failed, { result: false, comment: 'One or more requisite failed: x.f' })
+  t.ok(ran(of, 'any'))
+})
+
+t.test('onfail: runs when one of them failed; onfail_all: when all did', async t => {
+  const { of } = await apply(
+    t,
+    'f:\n  test.fail_without_changes\nn:\n  test.nop\none:\n  test.nop:\n    - onfail: [{test: f}, {test: n}]\nnone:\n  test.nop:\n    - onfail: [{test: n}]\nany:\n  test.nop:\n    - onfail_any: [{test: n}, {test: f}]\nall:\n  test.nop:\n    - onfail_all: [{test: f}, {test: n}]\nall2:\n  test.nop:\n    - onfail_all: [{test: f}]\n'
+  )
+  t.ok(ran(of, 'one'))
+  t.match(of.none, { result: true, comment: 'State was not run because onfail req did not change', __state_ran__: false })
+  t.ok(ran(of, 'any'))
+  t.match(of.all, { __state_ran__: false })
+  t.ok(ran(of, 'all2'))
+})
+
+t.test('prereq: runs before, and only when the other would change something', async t => {
+  const { ids, of } = await apply(
+    t,
+    'main:\n  test.succeed_with_changes\nidle:\n  test.nop\nbefore:\n  test.nop:\n    - prereq: [{test: main}]\nnot_needed:\n  test.nop:\n    - prereq: [{test: idle}]\n'
+  )
+  t.ok(ids.indexOf('before') < ids.indexOf('main'), 'it runs first')
+  t.ok(ran(of, 'before'))
+  t.match(of.main, { result: true, comment: 'Success!' })
+  t.match(of.not_needed, { result: true, changes: {}, comment: 'No changes detected' })
+})
+
+t.test('prereq: when the one before fails, the other does not run', async t => {
+  const { of } = await apply(t, 'main:\n  test.succeed_with_changes\nbefore:\n  test.fail_without_changes:\n    - prereq: [{test: main}]\n')
+  t.match(of.before, { result: false, comment: 'Failure!' })
+  t.match(of.main, { result: false, comment: 'One or more requisite failed: x.before' })
+})
+
+t.test('each kind can be put into another state with _in', async t => {
+  const { ids, of } = await apply(
+    t,
+    [
+      'second:\n  test.nop',
+      'first:\n  test.nop:\n    - require_in: [{test: second}]',
+      'changed:\n  test.succeed_with_changes:\n    - watch_in: [{test: reacts}]\n    - onchanges_in: [{test: follows}]\n    - listen_in: [{test: listens}]',
+      'broken:\n  test.fail_without_changes:\n    - onfail_in: [{test: repairs}]',
+      'reacts:\n  test.nop',
+      'follows:\n  test.nop',
+      'repairs:\n  test.nop',
+      'listens:\n  test.nop',
+      'before:\n  test.nop:\n    - prereq_in: [{test: asks}]',
+      'asks:\n  test.nop'
+    ].join('\n')
+  )
+  t.ok(ids.indexOf('first') < ids.indexOf('second'))
+  t.equal(of.reacts!.comment, 'Watch statement fired.')
+  t.ok(ran(of, 'follows'))
+  t.ok(ran(of, 'repairs'))
+  t.equal(of.listener_listens!.comment, 'Watch statement fired.')
+  t.equal(of.asks!.comment, 'No changes detected', 'asks has `before` as its prereq now')
+})
+
+t.test('putting a requisite into a state that is not there is an error of the file', async t => {
+  const minion = await minionTest(t, { files: { 'x.sls': 'a:\n  test.nop:\n    - require_in: [{test: nix}]\n' } })
+  t.match(await minion.run('state.apply', 'x'), { retcode: 1, return: [/^Cannot extend ID 'nix' in 'base:x'/] })
+})
+
+t.test('listen: the reaction comes after all states, once', async t => {
+  const { ids, of } = await apply(
+    t,
+    'l:\n  test.nop:\n    - listen: [{test: c}, {test: d}]\nc:\n  test.succeed_with_changes\nd:\n  test.succeed_with_changes\nlast:\n  test.nop:\n    - order: last\n'
+  )
+  t.same(ids, ['l', 'c', 'd', 'last', 'listener_l'])
+  t.same(of.listener_l!.changes, { 'Requisites with changes': ['test: c', 'test: d'] })
+})
+
+t.test('a ring of requisites is found: at once when two require each other, else while it runs', async t => {
+  const minion = await minionTest(t, {
+    files: {
+      'two.sls': 'a:\n  test.nop:\n    - require: [{test: b}]\nb:\n  test.nop:\n    - require: [{test: a}]\n',
+      'three.sls':
+        'a:\n  test.nop:\n    - require: [{test: b}]\nb:\n  test.nop:\n    - require: [{test: c}]\nc:\n  test.nop:\n    - require: [{test: a}]\n',
+      'self.sls': 'a:\n  test.nop:\n    - require: [{test: a}]\n'
+    }
+  })
+  t.match(await minion.run('state.apply', 'two'), { retcode: 1, return: [/^A recursive requisite was found, SLS "two"/] })
+  const three = await minion.run('state.apply', 'three')
+  t.match(three, { retcode: 2, success: false })
+  t.match(
+    Object.values(three.return as Results).map(({ comment }) => comment),
+    ['Recursive requisite found', /^One or more requisite failed/, /^One or more requisite failed/]
+  )
+  t.match(await minion.run('state.apply', 'self'), { success: false })
+})
+
+t.test('use: arguments of another state that a state has not itself', async t => {
+  const { of } = await apply(
+    t,
+    'a:\n  test.configurable_test_state:\n    - changes: False\n    - comment: from a\n    - result: True\nb:\n  test.configurable_test_state:\n    - use: [{test: a}]\n    - result: False\n'
+  )
+  t.match(of.b, { comment: 'from a', result: false, changes: {} })
+})
+
+t.test('failhard, of a state or of the minion, ends the run', async t => {
+  const { ids } = await apply(t, 'a:\n  test.nop\nb:\n  test.fail_without_changes:\n    - failhard: True\nc:\n  test.nop\n')
+  t.same(ids, ['a', 'b'])
+  const minion = await minionTest(t, {
+    files: { 'x.sls': 'b:\n  test.fail_without_changes\nc:\n  test.nop\n' },
+    options: { failhard: true }
+  })
+  t.equal(Object.keys((await minion.value('state.apply', 'x')) as object).length, 1)
+})
+
+t.test('onlyif, unless and creates decide whether a state runs', async t => {
+  const { of } = await apply(
+    t,
+    [
+      'goes:\n  test.succeed_with_changes:\n    - onlyif: [exit 0, "true"]\n    - unless: [exit 0, exit 1]',
+      'onlyif:\n  test.succeed_with_changes:\n    - onlyif: ["true", exit 1]',
+      'unless:\n  test.succeed_with_changes:\n    - unless: "true"',
+      'creates:\n  cmd.run:\n    - name: echo x\n    - creates: /',
+      'creates2:\n  cmd.run:\n    - name: echo x\n    - creates: [/, /tmp]',
+      'fun:\n  test.nop:\n    - onlyif: [{fun: test.false}]',
+      'fun2:\n  test.nop:\n    - onlyif: [{fun: test.echo, args: [yes]}]',
+      'watches:\n  test.nop:\n    - unless: "true"\n    - watch: [{test: goes}]'
+    ].join('\n')
+  )
+  t.ok(ran(of, 'goes'))
+  t.match(of.onlyif, { result: true, changes: {}, comment: 'onlyif condition is false', skip_watch: true })
+  t.match(of.unless, { result: true, changes: {}, comment: 'unless condition is true', skip_watch: true })
+  t.match(of.creates, { result: true, comment: '/ exists' })
+  t.match(of.creates2, { result: true, comment: 'All files in creates exist' })
+  t.match(of.fun, { comment: 'onlyif condition is false' })
+  t.ok(ran(of, 'fun2'))
+  t.equal(of.watches!.comment, 'unless condition is true', 'a state that is not to run does not react either')
+})
+
+t.test('check_cmd decides whether a state that ran has succeeded', async t => {
+  const { of } = await apply(t, 'good:\n  test.nop:\n    - check_cmd: ["true"]\nbad:\n  test.nop:\n    - check_cmd: ["true", "false"]\n')
+  t.match(of.good, { result: true, comment: 'check_cmd determined the state succeeded' })
+  t.match(of.bad, { result: false, comment: 'check_cmd determined the state failed' })
+})
+
+t.test('retry calls again until the wanted result, and tells of each attempt', async t => {
+  const minion = await minionTest(t)
+  const file = `${minion.dir}/count`
+  await minion.write(
+    'roots/x.sls',
+    `a:\n  cmd.run:\n    - name: echo x >> ${file}; test $(wc -l < ${file}) -ge 3\n    - retry: {attempts: 5, interval: 0}\n`
+  )
+  const [result] = Object.values((await minion.value('state.apply', 'x')) as Results)
+  t.equal(result!.result, true)
+  t.equal((await minion.read('count')).length, 6, 'three attempts')
+  t.match(result!.comment, /^Attempt 1: Returned a result of "False", with the following comment: .*\nAttempt 2: .*\nCommand ".*" run$/)
+})
+
+t.test('test=True: results are predictions, requisites see the predicted changes, nothing is done', async t => {
+  const { of } = await apply(
+    t,
+    'c:\n  test.succeed_with_changes\nf:\n  test.nop:\n    - onchanges: [{test: c}]\nw:\n  cmd.wait:\n    - name: exit 1\n    - watch: [{test: c}]\n',
+    { test: true }
+  )
+  t.match(of.c, { result: null, comment: "If we weren't testing, this would be successful with changes" })
+  t.equal(of.f!.comment, 'Success!')
+  t.match(of.w, { result: null, comment: 'Command "exit 1" would have been executed' })
+})
+
+t.test('a state that throws, is unknown or lacks a parameter fails with its reason; the others run', async t => {
+  const { of } = await apply(
+    t,
+    'thrown:\n  cmd.run:\n    - name: echo\n    - env: {a: [1]}\nunknown:\n  nosuch.fun\nunknown2:\n  file.nosuch\nlacks:\n  file.symlink:\n    - name: /x\nlast:\n  test.nop\n'
+  )
+  t.match(of.thrown, { result: false, comment: /must be a text/ })
+  t.match(of.unknown, { result: false, comment: "State 'nosuch.fun' was not found in SLS 'x'\nReason: 'nosuch.fun' is not available.\n" })
+  t.match(of.unknown2, { result: false, comment: /^State 'file.nosuch' was not found/ })
+  t.match(of.lacks, { result: false, comment: 'Missing parameter target for state file.symlink\n' })
+  t.ok(ran(of, 'last'))
+})
