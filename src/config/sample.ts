@@ -28,10 +28,11 @@ function entry(name: string, row: Setting<unknown>): string {
   const unit = row.unit === undefined ? '' : ` (${row.unit})`
   const flag = row.flag === undefined ? '' : `, ${row.flag}`
   const lines = [...wrap(row.meaning), ...wrap(`${row.type}${unit} · ${environmentName(name)}${flag}`)]
+  const example = row.example === undefined ? [] : row.example.trim().split('\n')
   const value = dumpYaml({ [name]: row.default })
     .trimEnd()
     .split('\n')
-  return [...lines.map(line => `# ${line}`), ...value.map(line => `#${line}`), ''].join('\n')
+  return [...lines.map(line => `# ${line}`), ...example.map(line => `# │ ${line}`), ...value.map(line => `#${line}`), ''].join('\n')
 }
 
 function wrap(text: string): string[] {

@@ -145,9 +145,19 @@ const TABLE = {
       {
         default: {},
         meaning:
-          "Salt's permissions: backend (file, sharedsecret) → user, `*` or `group%` → list of function patterns, {target: [functions]}, " +
-          '{function: {args, kwargs}}, @runner, @wheel, @jobs, @events. A pattern matches the whole name; `test.*` is everything in test. ' +
-          "`@events` alone reads and fires all; {'@events': [{read: ['myco/*']}, {fire: ['myco/*']}]} is narrower. Nothing is permitted by default."
+          "Salt's permissions: backend (file, sharedsecret; token for tokens of programs) → user, `*` or `group%` → list. Nothing is permitted " +
+          'by default. A function pattern is a regular expression for the whole name; `test.*` is everything in test. @jobs also reads the events ' +
+          'of jobs; who has some permission may post hooks. `@events` reads and fires all tags but those of the server.',
+        example: `
+external_auth:
+  file:
+    alice: ['.*', '@wheel', '@runner', '@jobs', '@events']
+    bob:
+      - 'web*': [test.ping, {state.apply: {args: [site], kwargs: {test: 'True'}}}]
+      - '@runner': [jobs.list_jobs, manage.up]
+    'ops%': [pkg.*, '@jobs']
+  token:
+    ci: [{'@events': ['ci/*', {read: ['salt/job/*']}]}]`
       },
       'mapping of backends to mappings of users to lists of permissions',
       readExternalAuth
@@ -188,7 +198,11 @@ const TABLE = {
   Reactor: {
     reactor: reactor({
       default: [],
-      meaning: 'Which SLS files are rendered for which event tags, in order. Paths may have globs; salt:// is looked up in file_roots.'
+      meaning: 'Which SLS files are rendered for which event tags, in order. Paths may have globs; salt:// is looked up in file_roots.',
+      example: `
+reactor:
+  - 'salt/minion/*/start': [/srv/reactor/start.sls]
+  - 'salt/netapi/hook/ci/*': [salt://reactor/build.sls, /srv/reactor/ci/*.sls]`
     }),
     reactor_max_depth: integer({
       default: 16,

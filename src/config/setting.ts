@@ -21,6 +21,8 @@ export interface Setting<T> {
   readonly unit?: string
   /** One or more sentences. They are the manual: the sample file is made of them. */
   readonly meaning: string
+  /** A few lines of YAML for the sample file, where the meaning alone would not do. */
+  readonly example?: string
   /** Who reads it. */
   readonly for: 'server' | 'minion' | 'both'
   /** Under this heading it stands in the sample file. */
@@ -41,6 +43,7 @@ export interface Row<T> {
   readonly default: T
   readonly unit?: string
   readonly meaning: string
+  readonly example?: string
   readonly for?: Setting<T>['for']
   readonly flag?: string
   readonly secret?: boolean
