@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { REACTOR } from '../auth/permissions.js'
 import type { Config } from '../config/schema.js'
@@ -8,10 +9,12 @@ import type { EventLog } from '../events/log.js'
 import type { Hub } from '../hub/hub.js'
 import type { JidSource } from '../jobs/jid.js'
 import type { Commands } from '../jobs/lowstate.js'
+import { RUNNERS } from '../runners/index.js'
 import type { Clock } from '../shared/clock.js'
 import { parseYaml } from '../shared/yaml.js'
 import type { PlanRecord, ReactionRecord, Store } from '../store/store.js'
-import { slsCompiler } from './compile.js'
+import { WHEEL } from '../wheel/index.js'
+import { serverSignatures, slsCompiler } from './compile.js'
 import type { ReactionCall } from './compiled.js'
 import { Dispatcher } from './dispatch.js'
 import { ReactorErrors } from './errors.js'
@@ -67,7 +70,11 @@ export class Reactor {
     const retryAt = (us: number) => this.#performer.retryAt(us)
     const about = { store, events, commands, errors, clock, attempts, log }
     this.#dispatcher = new Dispatcher({ ...about, settler: this.#settler, caller: REACTOR, callerMinion, retryAt })
-    const compile = slsCompiler({ files: this.#files })
+    const compile = slsCompiler({
+      include: path => this.#files.include(path),
+      signatureOf: serverSignatures(RUNNERS, WHEEL),
+      context: () => SURROUNDINGS
+    })
     const maxDepth = config.reactor_max_depth
     this.#performer = new Performer({ ...about, files: this.#files, compile, dispatcher: this.#dispatcher, jids, maxDepth })
   }
@@ -117,9 +124,10 @@ export class Reactor {
     return { lag: this.#planner?.lag ?? 0, open: this.#performer.open, running: this.#dispatcher.running }
   }
 
-  /** Looks for work that is due now: for tests, whose clock is their own. */
-  look(): void {
+  /** Looks now for what is due and for jobs that are over: for tests, whose clock is their own. */
+  async look(): Promise<void> {
     this.#performer.look()
+    await this.#settler.sweep()
   }
 
   /** What an event led to: its plans, each with its reactions. */
@@ -140,6 +148,10 @@ export class Reactor {
     }
   }
 }
+
+/** What templates see besides `tag` and `data`, as on a Salt master. Nothing of the configuration: it has secrets. */
+const MASTER = { id: `${hostname()}_master` }
+const SURROUNDINGS = { salt: {}, grains: MASTER, opts: MASTER, pillar: {}, saltenv: 'base', sls: '' }
 
 /** Reactions of one event that a trace shows. */
 const MAX_TRACED = 1000

@@ -136,7 +136,7 @@ export class SlsFiles {
 }
 
 /** Shell globs alone, as Python's glob: no braces, no extended globs, no negation. */
-const GLOB = { nobrace: true, noextglob: true, nonegate: true, noglobstar: true } as const
+const GLOB = { posix: true, nobrace: true, noextglob: true, nonegate: true, noglobstar: true } as const
 
 /** The path below a file root of a `salt://` reference, without its `?saltenv=`; null when it would leave the root. */
 function belowRoot(reference: string): string | null {
