@@ -263,9 +263,15 @@ function addReactor(program: Command, context: Context): void {
   does(list, context, async (options: never) => (await import('./reactor.js')).list(terminal, options))
 
   const test = formatted(remote(reactor.command('test <tag> [name=value...]')))
-    .description('what would be done about an event; nothing is executed')
+    .description(
+      'what would be done about an event, by the rules of the configuration, or of a server (--url, --data); nothing is executed'
+    )
+    .option('-c, --config <file>', 'configuration file or directory; repeatable (BRINE_CONFIG); ./brine.yaml by default', several)
     .option('--json <object>', "the event's data as JSON")
-  examples(test, 'brine reactor test salt/netapi/hook/ci/build --json \'{"post": {"status": "ok"}}\'')
+  examples(
+    test,
+    'brine reactor test salt/netapi/hook/ci/build --json \'{"post": {"status": "ok"}}\'\nbrine reactor test -c /etc/salt myco/deploy app=shop'
+  )
   does(test, context, async (tag: never, texts: never, options: never) =>
     (await import('./reactor.js')).test(terminal, tag, texts, options)
   )

@@ -1,0 +1,83 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { brine } from '../helpers/terminal.js'
+
+const SLS = `
+announce:
+  local.test.echo:
+    - tgt: 'web*'
+    - arg:
+      - {{ data['post']['status'] }}
+{% if data['post'].get('clean') %}
+forget:
+  wheel.key.delete:
+    - match: {{ data['post']['clean'] }}
+{% endif %}
+`
+
+interface Tried {
+  readonly rules: readonly {
+    readonly rule: string
+    readonly tag: string
+    readonly sls: readonly {
+      readonly file: string
+      readonly error?: string
+      readonly reactions: readonly { readonly section: string; readonly call: unknown }[]
+    }[]
+  }[]
+}
+
+t.test('reactor test renders what the configuration would do about an event, and does nothing', async t => {
+  const dir = t.testdir({ 'brine.yaml': 'reactor:\n  - "salt/netapi/hook/ci/*": [r.sls]\n  - "other": [r.sls]\n', 'r.sls': SLS })
+  const args = ['reactor', 'test', 'salt/netapi/hook/ci/build', '--json', '{"post": {"status": "a: b", "clean": "old1"}}', '--out', 'json']
+  const { code, out, err } = await brine(args, { cwd: dir })
+  t.strictSame([code, err], [0, ''])
+  const { rules } = JSON.parse(out) as Tried
+  t.equal(rules.length, 1)
+  t.equal(rules[0]!.sls[0]!.file, join(dir, 'r.sls'))
+  t.match(rules[0]!.sls[0]!.reactions, [
+    { section: 'announce', call: { client: 'local', fun: 'test.echo', tgt: 'web*', arg: ['a: b'] } },
+    { section: 'forget', call: { client: 'wheel', fun: 'key.delete', arg: ['old1'] } }
+  ])
+})
+
+t.test('reactor test fails when no rule matches, a file is missing, or does not render; it says where', async t => {
+  const dir = t.testdir({ 'brine.yaml': 'reactor:\n  - "a": [r.sls]\n  - "b": [gone.sls]\n', 'r.sls': SLS })
+  t.equal((await brine(['reactor', 'test', 'nothing'], { cwd: dir })).code, 1)
+  const missing = await brine(['reactor', 'test', 'b'], { cwd: dir })
+  t.equal(missing.code, 1)
+  t.match(missing.out, /gone\.sls cannot be read/)
+  const broken = await brine(['reactor', 'test', 'a', 'x=1'], { cwd: dir })
+  t.equal(broken.code, 1)
+  t.match(broken.out, /r\.sls, line 6/)
+  const unusable = await brine(['reactor', 'test', 'a\nb'], { cwd: dir })
+  t.equal(unusable.code, 2)
+})
+
+t.test('reactor test takes the rules of a server when one is named; reactor list shows all pages', async t => {
+  const dir = t.testdir({ 'brine.yaml': 'reactor: []', 'r.sls': SLS })
+  const rule = (id: string) => ({ id, tag: 'a', sls: [join(dir, 'r.sls')], enabled: id !== 'two', source: 'api' })
+  const asked: string[] = []
+  const fake = createServer((request, response) => {
+    asked.push(request.url!)
+    response.end(JSON.stringify(request.url!.includes('after=') ? { rules: [rule('two')] } : { rules: [rule('one')], next: 'one' }))
+  }).listen(0, '127.0.0.1')
+  await once(fake, 'listening')
+  t.teardown(() => {
+    fake.closeAllConnections()
+    fake.close()
+  })
+  const env = { BRINE_URL: `http://127.0.0.1:${(fake.address() as AddressInfo).port}`, BRINE_TOKEN: 'x' }
+  const tested = await brine(['reactor', 'test', 'a', '--json', '{"post": {"status": "x"}}', '--out', 'json'], { cwd: dir, env })
+  t.equal(tested.code, 0)
+  t.strictSame(
+    (JSON.parse(tested.out) as Tried).rules.map(each => each.rule),
+    ['one', 'two']
+  )
+  t.match(asked[0], /tag=a/)
+  const list = await brine(['reactor', 'list'], { cwd: dir, env })
+  t.match(list.out, /^ID +STATE +FROM +TAG +SLS\none +on +api +a +.*r\.sls\ntwo +off/)
+})
