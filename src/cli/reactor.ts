@@ -1,15 +1,14 @@
-import { readFileSync } from 'node:fs'
 import type { Config } from '../config/schema.js'
 import { brineError } from '../errors.js'
 import { saltJson } from '../events/json.js'
 import { serverSignatures, slsCompiler } from '../reactor/compile.js'
 import { type CompiledReaction, type CompileSls, inSaltsOrder, type SlsEvent } from '../reactor/compiled.js'
 import { RuleIndex } from '../reactor/match.js'
+import { reactorItems, SURROUNDINGS } from '../reactor/reactor.js'
 import { type Rule, readConfigRules } from '../reactor/rules.js'
 import { SlsFiles, SlsMissing } from '../reactor/sources.js'
 import { RUNNERS } from '../runners/index.js'
 import { SystemClock, stampOf } from '../shared/clock.js'
-import { parseYaml, YamlError } from '../shared/yaml.js'
 import { checkTag } from '../tags/tags.js'
 import { WHEEL } from '../wheel/index.js'
 import { eventData } from './arguments.js'
@@ -70,7 +69,11 @@ export async function test(terminal: Terminal, tag: string, texts: readonly stri
   const running = options.url !== undefined || options.data !== undefined || terminal.env.BRINE_URL !== undefined
   const rules = running ? await rulesOf(connect(terminal, options), new URLSearchParams({ tag })) : configured(config, tag)
   const files = new SlsFiles({ fileRoots: config.file_roots })
-  const compile = slsCompiler({ include: path => files.include(path), signatureOf: serverSignatures(RUNNERS, WHEEL) })
+  const compile = slsCompiler({
+    include: path => files.include(path),
+    signatureOf: serverSignatures(RUNNERS, WHEEL),
+    context: () => SURROUNDINGS
+  })
   const event = { tag, json: saltJson(data) }
   const tried = []
   for (const rule of rules) tried.push({ rule: rule.id, tag: rule.tag, sls: await tryFiles(rule, event, files, compile) })
@@ -85,17 +88,6 @@ function configured(config: Config, tag: string): Rule[] {
   for (const rule of all) index.add(rule)
   const matching = new Set(index.matching(tag))
   return all.filter(rule => matching.has(rule))
-}
-
-/** The setting's list, or that of the file which it names. */
-function reactorItems(setting: Config['reactor']): unknown {
-  if (typeof setting !== 'string') return setting
-  try {
-    return parseYaml(readFileSync(setting, 'utf8'))
-  } catch (error) {
-    const reason = error instanceof YamlError ? `line ${error.line}: ${error.reason}` : (error as Error).message
-    throw brineError('CONFIG_INVALID', 'a mistake', `  reactor: '${setting}' cannot be read: ${reason}`)
-  }
 }
 
 async function tryFiles(rule: ShownRule, event: SlsEvent, files: SlsFiles, compile: CompileSls): Promise<TriedFile[]> {

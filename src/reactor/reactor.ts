@@ -151,13 +151,13 @@ export class Reactor {
 
 /** What templates see besides `tag` and `data`, as on a Salt master. Nothing of the configuration: it has secrets. */
 const MASTER = { id: `${hostname()}_master` }
-const SURROUNDINGS = { salt: {}, grains: MASTER, opts: MASTER, pillar: {}, saltenv: 'base', sls: '' }
+export const SURROUNDINGS = { salt: {}, grains: MASTER, opts: MASTER, pillar: {}, saltenv: 'base', sls: '' }
 
 /** Reactions of one event that a trace shows. */
 const MAX_TRACED = 1000
 
 /** The items of the setting `reactor`: a list, or the path of a YAML file with one. */
-function reactorItems(setting: Config['reactor']): unknown {
+export function reactorItems(setting: Config['reactor']): unknown {
   if (typeof setting !== 'string') return setting
   try {
     return parseYaml(readFileSync(setting, 'utf8'))

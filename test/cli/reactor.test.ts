@@ -47,10 +47,10 @@ t.test('reactor test renders what the configuration would do about an event, and
 t.test('reactor test fails when no rule matches, a file is missing, or does not render; it says where', async t => {
   const dir = t.testdir({ 'brine.yaml': 'reactor:\n  - "a": [r.sls]\n  - "b": [gone.sls]\n', 'r.sls': SLS })
   t.equal((await brine(['reactor', 'test', 'nothing'], { cwd: dir })).code, 1)
-  const missing = await brine(['reactor', 'test', 'b'], { cwd: dir })
+  const missing = await brine(['reactor', 'test', 'b', '--out', 'json'], { cwd: dir })
   t.equal(missing.code, 1)
   t.match(missing.out, /gone\.sls cannot be read/)
-  const broken = await brine(['reactor', 'test', 'a', 'x=1'], { cwd: dir })
+  const broken = await brine(['reactor', 'test', 'a', 'x=1', '--out', 'json'], { cwd: dir })
   t.equal(broken.code, 1)
   t.match(broken.out, /r\.sls, line 6/)
   const unusable = await brine(['reactor', 'test', 'a\nb'], { cwd: dir })
