@@ -23,7 +23,10 @@ export interface ReactorBench extends Bench {
   event(accept: (event: { tag: string; data: EventData }) => boolean): Promise<StoredEvent>
   /** Resolves once the reactions, oldest first, are as the test wants them. */
   reactions(accept: (reactions: readonly ReactionRecord[]) => boolean): Promise<readonly ReactionRecord[]>
+  /** Ends in order. */
   stop(): Promise<void>
+  /** Leaves everything as it is and closes the store: a crash, as far as the next start can tell. */
+  kill(): Promise<void>
 }
 
 export interface ReactorBenchOptions {
@@ -62,10 +65,14 @@ export async function reactorBench(t: Test, options: ReactorBenchOptions = {}): 
     stopping ??= reactor.stop().then(() => opened.close())
     return stopping
   }
+  const kill = () => {
+    stopping = opened.close()
+    return stopping
+  }
   t.teardown(stop)
   return {
     ...made,
-    ...{ clock, reactor, dir, file, stop },
+    ...{ clock, reactor, dir, file, stop, kill },
     fire: async (tag, data = {}) => (await events.fire(tag, data, { source: 'user:test' })).seq,
     event: accept => firstEvent(store, accept),
     reactions: accept => untilReactions(store, accept)

@@ -1,0 +1,117 @@
+import t from 'tap'
+import type { Store } from '../../src/store/store.js'
+import { pack, type ReactorBench, reactorBench } from '../helpers/reactor.js'
+
+/**
+ * A store that dies after the n-th call of one method: that call is committed and never answered, and so is every later one of the same
+ * part. What the reactor sees is what a process sees that is killed there: nothing.
+ */
+function dyingAfter(method: 'plan' | 'rendered' | 'dispatched' | 'settle' | 'publish', died: () => void) {
+  return (store: Store): Store => {
+    const part = method === 'publish' ? 'jobs' : 'reactions'
+    let dead = false
+    const wrapped = new Proxy(store[part], {
+      get(target, name) {
+        const value = Reflect.get(target, name) as unknown
+        if (typeof value !== 'function') return value
+        return async (...args: unknown[]) => {
+          if (dead) return new Promise(() => {})
+          if (name === method) dead = true
+          const result: unknown = await value.apply(target, args)
+          if (name !== method) return result
+          died()
+          return new Promise(() => {})
+        }
+      }
+    })
+    return { ...bound(store), [part]: wrapped } as Store
+  }
+}
+
+/** The same store as a plain object, its methods bound. */
+function bound(store: Store): Store {
+  const { epoch } = store.events
+  const { events, jobs, keys, tokens, reactions, rules, location } = store
+  return { events, jobs, keys, tokens, reactions, rules, location, stats: () => store.stats(), close: () => store.close(), epoch } as Store
+}
+
+const files = {
+  'r.sls':
+    "one:\n  local.test.ping:\n    - tgt: web1\ntwo:\n  runner.test.arg:\n    - args: [{who: '{{ data.who }}'}]\nzwei:\n  wheel.key.list_all: []\n"
+}
+const reactor = [{ go: 'DIR/r.sls' }]
+const over = (count: number) => (reactions: readonly { state: string }[]) =>
+  reactions.length === count && reactions.every(each => each.state === 'succeeded' || each.state === 'failed')
+
+/** How often each section was begun: jobs and calls are told of when they begin. */
+async function begun(bench: ReactorBench): Promise<Record<string, number>> {
+  const sections = new Map((await bench.store.reactions.list({ limit: 100 })).map(each => [each.jid, each.section]))
+  const counts: Record<string, number> = {}
+  for (const { tag } of await bench.log()) {
+    const jid = /^salt\/(?:job|run|wheel)\/(\d+)\/new$/.exec(tag)?.[1]
+    const section = jid === undefined ? undefined : sections.get(jid)
+    if (section !== undefined) counts[section] = (counts[section] ?? 0) + 1
+  }
+  return counts
+}
+
+for (const method of ['plan', 'rendered', 'publish', 'dispatched', 'settle'] as const) {
+  t.test(`a crash right after '${method}' was committed loses no reaction and makes none twice`, async t => {
+    let died = () => {}
+    const death = new Promise<void>(resolve => {
+      died = resolve
+    })
+    const first = await reactorBench(t, { files, reactor, store: dyingAfter(method, () => died()) })
+    await first.fire('go', { who: 'me' })
+    await death
+    await first.kill()
+
+    const second = await reactorBench(t, { reactor, after: first })
+    await answerPending(second)
+    const reactions = await second.reactions(over(3))
+    t.strictSame(await begun(second), { one: 1, two: 1, zwei: 1 })
+    const { one, two, zwei } = pack(reactions)
+    t.equal(one, 'succeeded')
+    // Whether a function that was under way did its work nobody knows: it is not repeated, and its return says so.
+    const mayBeInterrupted = method === 'dispatched' || method === 'settle'
+    if (!mayBeInterrupted) t.strictSame([two, zwei], ['succeeded', 'succeeded'])
+    if (method === 'dispatched') t.equal(two, 'failed')
+    const returns = (await second.log()).filter(event => /^salt\/(run|wheel)\/\d+\/ret$/.test(event.tag))
+    t.equal(returns.length, 2, 'each call has one return')
+    for (const { data } of returns) if (data.success === false) t.match(data.return, /interrupted by a restart/)
+    t.equal((await second.store.reactions.plansOf(reactions[0]!.event)).length, 1)
+  })
+}
+
+/** What the link does when a minion comes back: it gets the jobs that it has not acknowledged. */
+async function answerPending({ store, clock, jobs }: ReactorBench): Promise<void> {
+  for (const { jid, fun, arg } of await store.jobs.pending('web1', clock.nowUs(), 10)) {
+    await jobs.recordReturn('web1', { jid, fun, fun_args: arg, return: true, retcode: 0, success: true })
+  }
+}
+
+t.test('events that were committed while no reactor ran are reacted to by the next one, in order', async t => {
+  const echo = { 'e.sls': 'n{{ data.n }}:\n  runner.test.arg:\n    - args: [{n: {{ data.n }}}]\n' }
+  const first = await reactorBench(t, { files: echo, reactor: [{ 'n/*': 'DIR/e.sls' }] })
+  await first.reactor.stop()
+  for (let n = 0; n < 30; n++) await first.fire(`n/${n}`, { n })
+  await first.kill()
+  const second = await reactorBench(t, { reactor: [{ 'n/*': 'DIR/e.sls' }], after: first })
+  const reactions = await second.reactions(over(30))
+  t.strictSame(new Set(reactions.map(each => each.section)).size, 30)
+  t.strictSame(
+    reactions.map(each => each.event),
+    reactions.map(each => each.event).sort((a, b) => a - b)
+  )
+})
+
+t.test('a second start changes nothing about what is done', async t => {
+  const first = await reactorBench(t, { files, reactor })
+  await first.fire('go', { who: 'me' })
+  const before = await first.reactions(over(3))
+  await first.stop()
+  const second = await reactorBench(t, { reactor, after: first })
+  const marker = await second.fire('marker')
+  while ((await second.store.reactions.cursor()) < marker) await new Promise(resolve => setImmediate(resolve))
+  t.strictSame(await second.reactions(() => true), before)
+})
