@@ -108,6 +108,11 @@ export const ERRORS = {
     hint: 'choose another with --host and --port; port 0 takes a free one'
   },
   USAGE: { status: 400, text: '%s' },
+  DIRECTORY_LOCKED: {
+    status: 500,
+    text: "'%s' is in use by another minion (pid %s)",
+    hint: 'stop that minion, or start this one with another --dir'
+  },
   UNREACHABLE: { status: 503, text: 'no brine server answers at %s: %s', hint: 'start one with: brine start' }
 } as const satisfies Record<string, ErrorKind>
 

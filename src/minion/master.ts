@@ -16,6 +16,8 @@ export interface MasterFile {
 export interface SendOptions {
   /** Merged into the event's envelope beside `id` and `tag`: `{jid}` for the progress events of a state run. */
   readonly preload?: Readonly<Record<string, unknown>>
+  /** The job whose function sends it: the event then has the job's cause, which is what stops reactions that set each other off. */
+  readonly jid?: string
 }
 
 /**

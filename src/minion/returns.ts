@@ -1,7 +1,7 @@
 /**
  * The loop that brings what the spool holds to the server: returns, events, and with them acknowledgements and grains.
  */
-import { MAX_ACKS, type Up, type UpAnswer, type UpItem } from '../protocol/messages.js'
+import { MAX_ACKS, MAX_ITEMS, type Up, type UpAnswer, type UpItem } from '../protocol/messages.js'
 import { Backoff } from '../shared/backoff.js'
 import { sleep } from '../shared/sleep.js'
 import type { MinionLog } from './context.js'
@@ -12,6 +12,7 @@ import type { Batch, Spool } from './spool.js'
 const ACK_MS = 250
 /** First and longest pause after a request that failed. The stream, not this loop, finds out when the server is back. */
 const PAUSE_MS = { firstMs: 500, maxMs: 30_000 }
+const UNDELIVERABLE = 'the return could not be delivered'
 
 export interface ReturnsOptions {
   readonly spool: Spool
@@ -32,7 +33,10 @@ export class Returns {
   #ackTimer: NodeJS.Timeout | null = null
   #grains: Readonly<Record<string, unknown>> | null = null
   #pulse = false
+  /** Items of the next request at most. */
+  #limit = MAX_ITEMS
   #wake: () => void = () => {}
+  #unpause: () => void = () => {}
   #loop: Promise<void> | null = null
   #flushed: (() => void)[] = []
   #unlisten: (() => void) | null = null
@@ -51,6 +55,7 @@ export class Returns {
   async stop(): Promise<void> {
     this.#stopping.abort()
     this.#wake()
+    this.#unpause()
     if (this.#ackTimer) clearTimeout(this.#ackTimer)
     this.#unlisten?.()
     await this.#loop
@@ -58,7 +63,7 @@ export class Returns {
 
   /** Waits until the server has everything, `withinMs` at most. */
   async flush(withinMs: number): Promise<void> {
-    if (this.#loop === null || this.#stopping.signal.aborted) return
+    if (this.#loop === null || this.#stopping.signal.aborted || !this.#o.isOpen()) return
     const late = new AbortController()
     const done = new Promise<void>(resolve => this.#flushed.push(resolve))
     this.#acksDue = this.#acks.size > 0
@@ -92,33 +97,31 @@ export class Returns {
   /** The server can be reached again: no reason to wait longer. */
   connected(): void {
     this.#backoff.reset()
+    this.#unpause()
     this.#wake()
   }
 
   /** One round sends one request. The only way out is `stop`; a request that fails is made again, with the same items. */
   async #run(): Promise<void> {
-    let limit: number | undefined
     while (!this.#stopping.signal.aborted) {
       const woken = new Promise<void>(resolve => {
         this.#wake = resolve
       })
-      const batch = await this.#batch(limit)
-      if (batch === null && !this.#hasMore()) this.#tellFlushed()
-      if (!this.#o.isOpen() || (batch === null && !this.#hasMore())) {
-        await woken
-        continue
-      }
-      limit = await this.#send(batch)
+      const batch = await this.#batch()
+      const idle = batch === null && !this.#hasMore()
+      if (idle) this.#tellFlushed()
+      if (idle || !this.#o.isOpen()) await woken
+      else await this.#send(batch)
     }
   }
 
   /** Items that a broken disk does not give are asked for again later. */
-  async #batch(limit: number | undefined): Promise<Batch | null> {
+  async #batch(): Promise<Batch | null> {
     try {
-      return await this.#o.spool.take(limit)
+      return await this.#o.spool.take(this.#limit)
     } catch (error) {
       this.#o.log.error({ err: error }, 'the spool cannot be read')
-      await sleep(this.#backoff.next(), this.#stopping.signal)
+      await this.#pause()
       return null
     }
   }
@@ -131,61 +134,69 @@ export class Returns {
     for (const tell of this.#flushed.splice(0)) tell()
   }
 
-  /** Sends a request; how many items the next one may have, when that is to be found out. */
-  async #send(batch: Batch | null): Promise<number | undefined> {
-    const items = batch?.items ?? []
+  /** Grains go alone: if the server does not take them, nothing else is at fault. */
+  async #send(batch: Batch | null): Promise<void> {
     const grains = this.#grains
+    const items = grains === null ? (batch?.items ?? []) : []
     const acks = [...this.#acks].slice(0, MAX_ACKS)
     this.#pulse = false
     try {
       const { refused } = await this.#o.post({ spool: this.#o.spool.id, items, acks, ...(grains ? { grains } : {}) })
       for (const { n, code, error } of refused) this.#o.log.error({ n, code }, `the server does not take this: ${error}`)
-      this.#sent(acks, grains)
-      if (batch) await this.#o.spool.settle()
+      this.#forget(acks, grains)
+      if (items.length > 0) await this.#o.spool.settle()
+      this.#limit = Math.min(this.#limit * 2, MAX_ITEMS)
       this.#backoff.reset()
-      return undefined
     } catch (error) {
-      return this.#failed(error, items)
+      if (error instanceof Refused && isFinal(error)) await this.#narrow(error, items)
+      else {
+        this.#o.log.debug({ error: (error as Error).message }, 'what the spool holds could not be sent; it is tried again')
+        await this.#pause()
+      }
     }
   }
 
-  #sent(acks: readonly string[], grains: Readonly<Record<string, unknown>> | null): void {
+  #forget(acks: readonly string[], grains: Readonly<Record<string, unknown>> | null): void {
     for (const jid of acks) this.#acks.delete(jid)
     this.#acksDue = this.#acks.size > 0 && this.#ackTimer === null
     if (this.#grains === grains) this.#grains = null
   }
 
-  /** A request that can never be taken is cut into single items, and the one at fault is given up, so that it does not stand in the way for ever. */
-  async #failed(error: unknown, items: readonly UpItem[]): Promise<number | undefined> {
-    if (!(error instanceof Refused) || !isFinal(error)) {
-      this.#o.log.debug({ error: (error as Error).message }, 'what the spool holds could not be sent; it is tried again')
-      await Promise.race([sleep(this.#backoff.next(), this.#stopping.signal), this.#untilWoken()])
-      return undefined
+  /** The server will never take this request. Smaller ones find the item at fault, and that one is given up, so that it does not stand in the way for ever. */
+  async #narrow(error: Refused, items: readonly UpItem[]): Promise<void> {
+    if (items.length > 1) {
+      this.#limit = Math.ceil(items.length / 2)
+      return
     }
-    if (items.length > 1) return 1
     this.#o.log.error({ status: error.status, code: error.code, n: items[0]?.n }, `the server does not take this: ${error.message}`)
     if (items.length === 1) await this.#giveUp(items[0]!, error)
     else this.#grains = null
-    return undefined
   }
 
   /** A job whose return cannot be taken as it is still ends, saying so. */
   async #giveUp(item: UpItem, { message }: Refused): Promise<void> {
-    if (item.kind === 'return') {
+    if (item.kind === 'return' && !String(item.return.return).startsWith(UNDELIVERABLE)) {
       const { jid, fun } = item.return
-      const text = `the return could not be delivered: ${message}`
+      const text = `${UNDELIVERABLE}: ${message}`
       await this.#o.spool.add({ kind: 'return', return: { jid, fun, fun_args: [], return: text, retcode: 1, success: false } })
     }
     await this.#o.spool.settle()
   }
 
-  #untilWoken(): Promise<void> {
-    return new Promise(resolve => {
-      this.#wake = resolve
+  /** Until it is worth trying again: after the next pause, or when the connection is back. */
+  async #pause(): Promise<void> {
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(resolve, this.#backoff.next())
+      this.#unpause = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      if (this.#stopping.signal.aborted) this.#unpause()
     })
   }
 }
 
-function isFinal({ status }: Refused): boolean {
-  return status >= 400 && status < 500 && status !== 401 && status !== 408 && status !== 429
+/** Only what brine itself says of the request counts: a proxy that answers 404 while the server is away has not seen what is in it. */
+function isFinal({ status, code }: Refused): boolean {
+  return code !== '' && (status === 400 || status === 413)
 }
