@@ -239,9 +239,7 @@ export async function renderSls(
 /** YAML with the order of the top level kept; below it, plain objects. */
 export function parseSls(source: string): unknown {
   const value = parseYamlValue(source)
-  return value instanceof Map
-    ? new Map([...value].map(([key, item]) => [typeof key === 'string' ? key : String(key), toPlain(item)]))
-    : toPlain(value)
+  return value instanceof Map ? new Map([...value].map(([key, item]) => [toPlain(key), toPlain(item)])) : toPlain(value)
 }
 
 /** The states of a file in the long form: `id: mod.fun` and `mod.fun: [...]` become `mod: [..., fun]`, with the file's name and environment. */

@@ -1,15 +1,10 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { kw, minionTest } from '../../helpers/minion.js'
 
 type Low = Record<string, unknown>
 type Files = Record<string, string>
 
-async function low(
-  t: Parameters<typeof minionTest>[0],
-  files: Files,
-  mods: unknown = 'x',
-  args: Record<string, unknown> = {}
-): Promise<Low[]> {
+async function low(t: Test, files: Files, mods: unknown = 'x', args: Record<string, unknown> = {}): Promise<Low[]> {
   const minion = await minionTest(t, { files })
   return (await minion.value('state.show_low_sls', mods, kw(args))) as Low[]
 }

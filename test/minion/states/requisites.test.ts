@@ -1,11 +1,11 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { kw, type MinionTest, minionTest } from '../../helpers/minion.js'
 
 type Results = Record<string, { result: boolean | null; comment: string; changes: object; __run_num__: number; __id__: string }>
 
 /** Runs one SLS file; results by id, in the order in which the states ran. */
 async function apply(
-  t: Parameters<typeof minionTest>[0],
+  t: Test,
   sls: string,
   args: Record<string, unknown> = {}
 ): Promise<{ ids: string[]; of: Results; minion: MinionTest }> {

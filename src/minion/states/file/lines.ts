@@ -52,7 +52,7 @@ async function addLines(ctx: StateContext, a: Mapping, where: Where, chunks: rea
   const old = linesOf(source)
   if (fresh.length === 0) return answer(name, true, `File ${name} is in correct state`)
   const after = where === 'append' ? [...old, ...fresh] : [...fresh, ...old]
-  const changes = { diff: looksBinary(content) ? 'Replace binary file' : unifiedDiff(old, after, '').join('\n') }
+  const changes = { diff: looksBinary(content) ? 'Replace binary file' : unifiedDiff(old, after).join('\n') }
   if (ctx.test) return answer(name, null, `File ${name} is set to be updated`, changes)
   await replaceContent(path, Buffer.from(joined(source, fresh, where)), null)
   return answer(name, true, `${where === 'append' ? 'Appended' : 'Prepended'} ${fresh.length} lines`, changes)

@@ -1,0 +1,112 @@
+import t from 'tap'
+import { collectGrains } from '../../../src/minion/grains/index.js'
+import { gateways, hostNames, resolver } from '../../../src/minion/grains/network.js'
+import { distributionGrains } from '../../../src/minion/grains/os.js'
+import { parseAssignments } from '../../../src/minion/grains/read.js'
+import { minionOptions } from '../../../src/minion/options.js'
+import { minionTest } from '../../helpers/minion.js'
+
+t.test('distributions have the names that Salt gives them', async t => {
+  const systems: [string, string | null, object][] = [
+    [
+      'NAME="Debian GNU/Linux"\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nID=debian\n',
+      '12.5\n',
+      {
+        os: 'Debian',
+        os_family: 'Debian',
+        osrelease: '12',
+        osmajorrelease: 12,
+        oscodename: 'bookworm',
+        osfinger: 'Debian GNU/Linux-12',
+        osarch: 'amd64'
+      }
+    ],
+    [
+      'NAME="Ubuntu"\nVERSION_ID="22.04"\nVERSION_CODENAME=jammy\nID=ubuntu\nID_LIKE=debian\n',
+      'bookworm/sid',
+      {
+        os: 'Ubuntu',
+        os_family: 'Debian',
+        osrelease: '22.04',
+        osmajorrelease: 22,
+        osrelease_info: [22, 4],
+        osfinger: 'Ubuntu-22.04',
+        osarch: 'amd64'
+      }
+    ],
+    [
+      'NAME="Red Hat Enterprise Linux"\nVERSION_ID="9.3"\nID="rhel"\nID_LIKE="fedora"\nVERSION="9.3 (Plow)"\n',
+      null,
+      {
+        os: 'RedHat',
+        os_family: 'RedHat',
+        osrelease: '9.3',
+        osmajorrelease: 9,
+        oscodename: 'Plow',
+        osfinger: 'Red Hat Enterprise Linux-9',
+        osarch: 'x86_64'
+      }
+    ],
+    ['NAME="Rocky Linux"\nVERSION_ID="9.2"\nID="rocky"\n', null, { os: 'Rocky', os_family: 'RedHat' }],
+    ['NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.19.1\n', null, { os: 'Alpine', os_family: 'Alpine', osmajorrelease: 3 }],
+    ['NAME="Arch Linux"\nID=arch\n', null, { os: 'Arch', os_family: 'Arch', osrelease: '' }],
+    ['NAME="openSUSE Leap"\nID="opensuse-leap"\nVERSION_ID="15.5"\n', null, { os: 'Leap', os_family: 'Suse' }],
+    ['NAME="Neon"\nID=neon\nID_LIKE="ubuntu debian"\n', null, { os: 'Neon', os_family: 'Debian' }],
+    ['', null, { os: 'Unknown', os_family: 'Unknown' }]
+  ]
+  for (const [release, version, wanted] of systems) {
+    t.match(distributionGrains(parseAssignments(release), 'x86_64', version?.trim() ?? null), wanted)
+  }
+})
+
+t.test('names: a full name comes from the machine or its hosts file, never from a name server', async t => {
+  const hosts = '127.0.0.1 localhost\n10.0.0.5 web1.example.com web1 # comment\n'
+  t.same(hostNames('web1', hosts), { nodename: 'web1', localhost: 'web1', fqdn: 'web1.example.com', host: 'web1', domain: 'example.com' })
+  t.match(hostNames('db.example.org', hosts), { fqdn: 'db.example.org', host: 'db', domain: 'example.org' })
+  t.match(hostNames('other', hosts), { fqdn: 'other', host: 'other', domain: '' })
+})
+
+t.test('the gateway and the name servers are read from the system', async t => {
+  const routes = 'Iface\tDestination\tGateway \tFlags\neth0\t00000000\t010011AC\t0003\neth0\t000011AC\t00000000\t0001\n'
+  t.same(gateways(routes), { ip_gw: true, ip4_gw: '172.17.0.1' })
+  t.same(gateways(''), { ip_gw: false, ip4_gw: false })
+  t.match(resolver('# x\nnameserver 10.0.0.1\nnameserver fd00::1\nsearch a.example b.example\n'), {
+    nameservers: ['10.0.0.1', 'fd00::1'],
+    ip4_nameservers: ['10.0.0.1'],
+    ip6_nameservers: ['fd00::1'],
+    search: ['a.example', 'b.example']
+  })
+})
+
+t.test('a minion has the grains that targeting and states rely on', async t => {
+  const { value } = await minionTest(t)
+  const grains = (await value('grains.items')) as Record<string, unknown>
+  t.match(grains, {
+    id: 'web1',
+    kernel: 'Linux',
+    saltversion: '3006.0',
+    num_cpus: Number,
+    mem_total: Number,
+    fqdn: String,
+    virtual: String,
+    init: String
+  })
+  for (const name of ['ipv4', 'ipv6', 'saltversioninfo', 'systempath']) t.ok(Array.isArray(grains[name]), name)
+  t.ok((grains.ipv4 as string[]).includes('127.0.0.1'))
+  t.equal(JSON.stringify(grains).includes('undefined'), false)
+})
+
+t.test('custom grains: the configuration over the file over the machine, the id over all', async t => {
+  const { dir, write } = await minionTest(t)
+  await write('conf/grains', 'role: file\nos: Mine\nid: other\n')
+  const options = minionOptions({ id: 'web1', cachedir: dir, conf_dir: `${dir}/conf`, grains: { role: 'config', id: 'third' } })
+  t.match(await collectGrains(options), { role: 'config', os: 'Mine', id: 'web1' })
+})
+
+t.test('a broken grains file does not keep the minion from starting', async t => {
+  const { dir, write, options } = await minionTest(t)
+  await write('conf/grains', 'a: [')
+  const warned = new Promise<Error>(resolve => process.once('warning', resolve))
+  t.match(await collectGrains({ ...options, conf_dir: `${dir}/conf` }), { id: 'web1' })
+  t.match((await warned).message, /^Error reading existing grains file/)
+})
