@@ -3,7 +3,7 @@
  * own job and nothing else. State runs go one at a time.
  */
 import { type Clock, SystemClock } from '../shared/clock.js'
-import type { Agent, FileClient, MinionLog, ModuleContext, ProcessTracker } from './context.js'
+import type { Agent, EventSender, FileClient, MinionLog, ModuleContext, ProcessTracker } from './context.js'
 import { openFileClient } from './files.js'
 import { collectGrains } from './grains/index.js'
 import { invoke } from './invoke.js'
@@ -172,7 +172,15 @@ export class Executor {
   }
 
   #services(running: Running): Services {
-    return { files: this.#files, events: this.#master, agent: this.#agentFor(running) }
+    return { files: this.#files, events: this.#eventsOf(running.job), agent: this.#agentFor(running) }
+  }
+
+  /** Events of a job carry its jid, so that the server knows what caused them. */
+  #eventsOf({ jid }: Job): EventSender {
+    return {
+      sendEvent: (tag, data, options) => this.#master.sendEvent(tag, data, { ...options, jid }),
+      fireLocal: (tag, data) => this.#master.fireLocal(tag, data)
+    }
   }
 
   #agentFor(asking: Running): Agent {

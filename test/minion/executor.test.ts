@@ -131,10 +131,11 @@ t.test('at most process_count_max jobs have a process; the next waits for its tu
   t.equal((await second)?.return, 'done')
 })
 
-t.test('functions in a process reach the server through the agent', async t => {
-  const { execute, sent } = await executorTest(t, { files: { 'ev.sls': 'my/tag:\n  event.send:\n    - data: {a: 1}\n' } })
-  t.match(await execute('state.apply', 'ev'), { retcode: 0 })
-  t.same(sent, [{ tag: 'my/tag', data: { a: 1 }, options: {} }])
+t.test('functions in a process reach the server through the agent, and their events name the job', async t => {
+  const { executor, sent } = await executorTest(t, { files: { 'ev.sls': 'my/tag:\n  event.send:\n    - data: {a: 1}\n' } })
+  const job = jobOf('state.apply', ['ev'])
+  t.match(await executor.execute(job), { retcode: 0 })
+  t.same(sent, [{ tag: 'my/tag', data: { a: 1 }, options: { jid: job.jid } }])
 })
 
 t.test('a server that refuses is an error of the job', async t => {
