@@ -7,7 +7,7 @@ import { ensureAdminToken } from '../auth/admin-token.js'
 import { writePrivateFile } from '../auth/private-file.js'
 import type { Config } from '../config/schema.js'
 import { brineError } from '../errors.js'
-import { EmbeddedMinion } from '../minion/embedded.js'
+import type { EmbeddedMinion } from '../minion/embedded.js'
 import { BRINE_VERSION } from '../minion/version.js'
 import { dataFiles } from '../shared/data-dir.js'
 import { createLog } from '../shared/log.js'
@@ -50,6 +50,7 @@ export async function startServer(
     const url = await listen(app, config)
     writePrivateFile(files.url, `${url}\n`)
     if (config.embedded_minion) {
+      const { EmbeddedMinion } = await import('../minion/embedded.js')
       minion = new EmbeddedMinion({ config, url, keys: app.services.keys, link: app.services.link, log: log.child({ part: 'minion' }) })
       await minion.start()
     }
