@@ -87,8 +87,10 @@ type Frame = { node: YamlSequence | YamlMapping; key: YamlNode | null; weight: n
 
 class Composer {
   readonly #text: string
+  readonly #original: string
   readonly #file: string | undefined
   readonly #events: Event[]
+  readonly #insertions: readonly Insertion[]
   readonly #roots: YamlNode[] = []
   #anchors = new Map<string, { node: YamlNode; weight: number; open: boolean }>()
   #stack: Frame[] = []
@@ -96,14 +98,12 @@ class Composer {
   #nodes = 0
 
   constructor(text: string, file: string | undefined) {
-    this.#text = text
+    this.#original = text
     this.#file = file
-    try {
-      this.#events = parseEvents(text, { maxDepth: YAML_LIMITS.depth })
-    } catch (error) {
-      if (!(error instanceof YAMLException)) throw error
-      throw yamlErrorAt(text, error.mark?.position ?? 0, error.reason, file)
-    }
+    const parsed = parseLenient(text, file)
+    this.#text = parsed.text
+    this.#events = parsed.events
+    this.#insertions = parsed.insertions
   }
 
   documents(): YamlNode[] {
@@ -124,13 +124,13 @@ class Composer {
         break
       case EVENT_ID.SEQUENCE:
         this.#push(
-          { kind: 'sequence', items: [], at: startOf(event), tag: this.#tagOf(event), flow: event.style === COLLECTION_STYLE.FLOW },
+          { kind: 'sequence', items: [], at: this.#startOf(event), tag: this.#tagOf(event), flow: event.style === COLLECTION_STYLE.FLOW },
           event
         )
         break
       case EVENT_ID.MAPPING:
         this.#push(
-          { kind: 'mapping', pairs: [], at: startOf(event), tag: this.#tagOf(event), flow: event.style === COLLECTION_STYLE.FLOW },
+          { kind: 'mapping', pairs: [], at: this.#startOf(event), tag: this.#tagOf(event), flow: event.style === COLLECTION_STYLE.FLOW },
           event
         )
         break
@@ -150,7 +150,7 @@ class Composer {
       kind: 'scalar',
       text: getScalarValue(this.#text, event),
       plain: event.style === SCALAR_STYLE.PLAIN,
-      at: startOf(event),
+      at: this.#startOf(event),
       tag: this.#tagOf(event)
     }
     if (event.anchorStart >= 0) this.#anchors.set(this.#anchorOf(event), { node, weight: 1, open: false })
@@ -180,8 +180,8 @@ class Composer {
   #addAlias(event: AliasEvent): void {
     const name = this.#anchorOf(event)
     const anchor = this.#anchors.get(name)
-    if (anchor === undefined) throw this.#error(event.anchorStart, `found undefined alias '${name}'`)
-    if (anchor.open) throw this.#error(event.anchorStart, `alias '${name}' stands inside what it names`)
+    if (anchor === undefined) throw this.#error(originalOffset(event.anchorStart, this.#insertions), `found undefined alias '${name}'`)
+    if (anchor.open) throw this.#error(originalOffset(event.anchorStart, this.#insertions), `alias '${name}' stands inside what it names`)
     this.#add(anchor.node, anchor.weight)
   }
 
@@ -220,9 +220,62 @@ class Composer {
     return prefix + raw.slice(handle.length)
   }
 
-  #error(offset: number, reason: string): YamlError {
-    return yamlErrorAt(this.#text, offset, reason, this.#file)
+  #startOf(event: ScalarEvent | SequenceEvent | MappingEvent): number {
+    return originalOffset(startOf(event), this.#insertions)
   }
+
+  #error(offset: number, reason: string): YamlError {
+    return yamlErrorAt(this.#original, offset, reason, this.#file)
+  }
+}
+
+/** Spaces that were put into a text, by their place in the text as it is then. */
+interface Insertion {
+  readonly at: number
+  readonly length: number
+}
+
+interface LenientParse {
+  /** The text that was parsed. */
+  readonly text: string
+  readonly events: Event[]
+  readonly insertions: readonly Insertion[]
+}
+
+/** Lines that are indented for js-yaml before it is given up: each costs one more pass over the text. */
+const MAX_INDENTED_LINES = 500
+const MAX_REPARSED = 50_000_000
+
+/**
+ * Inside quotes and brackets PyYAML takes lines with any indentation (a pillar as JSON over several lines), js-yaml only deeper ones. White
+ * space there means nothing, so such lines are indented and the text is parsed again.
+ */
+function parseLenient(original: string, file: string | undefined): LenientParse {
+  const insertions: Insertion[] = []
+  let text = original
+  for (let passes = 1; ; passes++) {
+    try {
+      return { text, events: parseEvents(text, { maxDepth: YAML_LIMITS.depth }), insertions }
+    } catch (error) {
+      if (!(error instanceof YAMLException)) throw error
+      const position = error.mark?.position ?? 0
+      const again = error.reason === 'deficient indentation' && passes <= MAX_INDENTED_LINES && passes * text.length <= MAX_REPARSED
+      if (!again) throw yamlErrorAt(original, originalOffset(position, insertions), error.reason, file)
+      const at = text.lastIndexOf('\n', position - 1) + 1
+      const length = 1 + deepestIndentation(original)
+      text = text.slice(0, at) + ' '.repeat(length) + text.slice(at)
+      insertions.push({ at, length })
+    }
+  }
+}
+
+function deepestIndentation(text: string): number {
+  return (text.match(/^ +/gm) ?? []).reduce((deepest, spaces) => Math.max(deepest, spaces.length), 0)
+}
+
+function originalOffset(offset: number, insertions: readonly Insertion[]): number {
+  // each insertion's place counts those before it
+  return insertions.toReversed().reduce((at, { at: start, length }) => (at >= start + length ? at - length : Math.min(at, start)), offset)
 }
 
 function startOf(event: ScalarEvent | SequenceEvent | MappingEvent): number {

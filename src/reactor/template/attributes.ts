@@ -2,7 +2,7 @@
 import { floatOf, WholeFloat } from '../../shared/numbers.js'
 import type { Env, Method } from './env.js'
 import { runtimeError } from './errors.js'
-import { dictMethods, listMethods, setMethods, tupleMethods, viewMethods } from './methods-collections.js'
+import { dictMethods, listMethods, rangeMethods, setMethods, tupleMethods, viewMethods } from './methods-collections.js'
 import { strMethods } from './methods-str.js'
 import { flat, isFloat, isInt, itemAt, toFloat, typeName } from './operators.js'
 import { repr } from './text.js'
@@ -16,6 +16,7 @@ import {
   PyIterator,
   PyList,
   PyObject,
+  PyRange,
   PyRecord,
   PySet,
   PyTuple,
@@ -80,6 +81,7 @@ export function methodsOf(value: Value): ReadonlyMap<string, Method> | null {
   if (value instanceof PyList) return listMethods
   if (value instanceof PyTuple) return tupleMethods
   if (value instanceof PySet) return setMethods
+  if (value instanceof PyRange) return rangeMethods
   return value instanceof PyDictView ? viewMethods : null
 }
 

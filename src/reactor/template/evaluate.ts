@@ -285,6 +285,7 @@ export class Evaluator implements Env {
     const items = this.#loopItems(node, over, frame)
     const recurse = node.recursive ? (inner: Value, level: number) => this.#recursion(node, inner, frame, level) : null
     const loop = new LoopContext(items, depth, recurse)
+    let completed = false
     for (let index = 0; index < items.length; index++) {
       this.budget.step()
       loop.index0 = index
@@ -292,9 +293,12 @@ export class Evaluator implements Env {
       scope.set('loop', loop)
       const pass = { ...frame, scope }
       this.assign(node.target, items[index]!, pass)
-      if (this.#block(node.body, pass) === BREAK) break
+      const flow = this.#block(node.body, pass)
+      if (flow === BREAK) break
+      completed ||= flow === DONE
     }
-    if (items.length === 0) this.#block(node.otherwise, { ...frame, scope: new Scope(frame.scope) })
+    // Jinja's `else` is for loops of which no pass reached the end of the body
+    if (!completed) this.#block(node.otherwise, { ...frame, scope: new Scope(frame.scope) })
     this.budget.leave()
   }
 
@@ -555,9 +559,9 @@ export class Evaluator implements Env {
       case '!=':
         return !equals(left, right)
       case 'in':
-        return contains(right, defined(left), this.budget)
+        return contains(right, left, this.budget)
       case 'not in':
-        return !contains(right, defined(left), this.budget)
+        return !contains(right, left, this.budget)
       case '<':
         return compare(left, right, operator) < 0
       case '<=':
@@ -626,7 +630,8 @@ export class Evaluator implements Env {
   test(name: string, value: Value, args: Value[], _kwargs: Kwargs): boolean {
     this.budget.step()
     const test = tests.get(name) ?? testNamed(name)
-    return test(UNDEFINED_TESTS.has(name) ? flat(value) : flat(defined(value)), args.map(flat), this)
+    if (name === 'escaped') return test(value, args, this)
+    return test(flat(UNDEFINED_TESTS.has(name) ? value : defined(value)), args.map(flat), this)
   }
 
   call(target: Value, args: Value[], kwargs: Kwargs): Value {

@@ -8,6 +8,7 @@ import { pairsOf, sortKeyed } from './methods-collections.js'
 import {
   add,
   compare,
+  defined,
   equals,
   flat,
   isFloat,
@@ -100,6 +101,7 @@ filter('reverse', {}, (value, _args, env) => {
   return new PyIterator(listOf(value, env.budget).reverse())
 })
 filter('items', {}, (value, _args, env) => {
+  if (value instanceof Undefined) return new PyIterator([])
   if (!(value instanceof PyDict)) throw runtimeError('Can only get item pairs from a mapping.')
   return new PyIterator(pairsOf(value, env).map(pair => new PyTuple(pair)))
 })
@@ -217,8 +219,13 @@ filter('slice', { slices: REQUIRED, fill_with: null }, (value, [slices, fill], e
 
 // ---- map and select ----------------------------------------------------------------------------------------------------------------------
 
+/** Jinja looks at the items of what is true only: None has none. */
+function itemsOf(value: Value, env: Env): Value[] {
+  return truthy(value) ? listOf(value, env.budget) : []
+}
+
 table.set('map', (value, args, kwargs, env) => {
-  const items = listOf(value, env.budget)
+  const items = itemsOf(value, env)
   if (args.length === 0 && kwargs.has('attribute')) {
     const rest = [...kwargs.keys()].filter(key => key !== 'attribute' && key !== 'default')
     if (rest.length > 0) throw runtimeError(`Unexpected keyword argument '${rest[0]}'`)
@@ -235,7 +242,7 @@ function select(name: string, keep: boolean, byAttribute: boolean): void {
     if (attribute === undefined) throw runtimeError('Missing parameter for attribute name')
     const get = getter(attribute, env)
     const holds = tester(rest, kwargs, env)
-    return new PyIterator(listOf(value, env.budget).filter(item => holds(get(item)) === keep))
+    return new PyIterator(itemsOf(value, env).filter(item => holds(get(item)) === keep))
   })
 }
 
@@ -308,6 +315,7 @@ filter('float', { default: new WholeFloat(0) }, (value, [fallback]) => {
 })
 
 filter('round', { precision: 0, method: 'common' }, (value, [precision, method]) => {
+  if (method !== 'common') defined(value)
   if (!isNumber(value)) throw runtimeError(`type ${typeName(value)} doesn't define __round__ method`)
   const digits = integer(precision)
   if (method !== 'common' && method !== 'ceil' && method !== 'floor') throw runtimeError('method must be common, ceil or floor')

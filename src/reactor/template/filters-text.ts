@@ -4,7 +4,7 @@ import type { Env, Filter } from './env.js'
 import { limitError, runtimeError } from './errors.js'
 import { formatPercent, formatValue } from './format.js'
 import { capitalize, replace, strip } from './methods-str.js'
-import { flat, isNumber, iterate, listOf, toFloat, truthy, typeName } from './operators.js'
+import { flat, isNumber, iterate, len, listOf, toFloat, truthy, typeName } from './operators.js'
 import { characters, lengthOf, str } from './text.js'
 import { isLiteral, Markup, type Part, PyDict, PyList, PyTuple, RichText, type Value } from './values.js'
 
@@ -79,7 +79,7 @@ function checkedWidth(width: number): number {
 
 function indent(value: Value, indention: string, first: boolean, blank: boolean, env: Env): Value {
   if (value instanceof RichText) return indentParts(value, indention, first, blank, env)
-  const lines = pythonLines(str(value, env.budget))
+  const lines = pythonLines(text(value, 'indented value'))
   env.budget.grow(lines.length * indention.length)
   const indented = lines.map((line, index) => (index === 0 ? line : line === '' && !blank ? line : indention + line))
   return (first ? indention : '') + indented.join('\n')
@@ -114,13 +114,14 @@ filter('center', { width: 80 }, (value, [width], env) => {
   return ' '.repeat(left) + source + ' '.repeat(missing - left)
 })
 
-filter('truncate', { length: 255, killwords: false, end: '...', leeway: null }, (value, [length, killwords, end, leeway], env) => {
-  const units = characters(str(value, env.budget))
+filter('truncate', { length: 255, killwords: false, end: '...', leeway: null }, (value, [length, killwords, end, leeway]) => {
   const suffix = text(end, 'end')
   const limit = integer(length)
   if (limit < lengthOf(suffix)) throw runtimeError(`expected length >= ${lengthOf(suffix)}, got ${limit}`)
-  if (units.length <= limit + (leeway === null ? 5 : integer(leeway))) return units.join('')
-  const kept = units.slice(0, limit - lengthOf(suffix)).join('')
+  if (len(value) <= limit + (leeway === null ? 5 : integer(leeway))) return value
+  const kept = characters(text(value, 'truncated value'))
+    .slice(0, limit - lengthOf(suffix))
+    .join('')
   if (flag(killwords)) return kept + suffix
   const space = kept.lastIndexOf(' ')
   return (space < 0 ? kept : kept.slice(0, space)) + suffix
@@ -133,7 +134,7 @@ filter('wordwrap', { width: 79, break_long_words: true, wrapstring: null, break_
   const wrap = wrapstring === null ? '\n' : text(wrapstring, 'wrapstring')
   const columns = integer(width)
   if (columns <= 0) throw runtimeError(`invalid width ${columns} (must be > 0)`)
-  return pythonLines(str(value, env.budget).replace(/\n$/, ''))
+  return pythonLines(text(value, 'wrapped value').replace(/\n$/, ''))
     .map(line => wrapLine(line, columns, flag(breakLong), flag(hyphens)).join(wrap))
     .join(wrap)
 })
@@ -248,10 +249,16 @@ filter('urlencode', {}, (value, _args, env) => {
   if (typeof value === 'string' || !(value instanceof PyDict || value instanceof PyList || value instanceof PyTuple)) {
     return percentEncode(str(value, env.budget), '/')
   }
-  const pairs = value instanceof PyDict ? [...value.entries()] : listOf(value, env.budget).map(pair => [...iterate(pair)] as [Value, Value])
+  const pairs = value instanceof PyDict ? [...value.entries()] : listOf(value, env.budget).map(pairOf)
   const encode = (item: Value) => percentEncode(str(item, env.budget), '', true)
   return pairs.map(([key, item]) => `${encode(key)}=${encode(item)}`).join('&')
 })
+
+function pairOf(value: Value): [Value, Value] {
+  const [key, item, ...rest] = [...iterate(value)]
+  if (key === undefined || item === undefined || rest.length > 0) throw runtimeError('not enough values to unpack (expected 2)')
+  return [key, item]
+}
 
 filter('urlize', { trim_url_limit: null, nofollow: false, target: null, rel: null }, (value, args, env) => {
   const [limit, nofollow, target, rel] = args

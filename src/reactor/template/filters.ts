@@ -10,7 +10,17 @@ import { textFilters } from './filters-text.js'
 export const filters: ReadonlyMap<string, Filter> = new Map([...textFilters, ...listFilters, ...dataFilters, ...netFilters, ...saltFilters])
 
 /** Filters that get what does not exist as it is. */
-export const UNDEFINED_FILTERS: ReadonlySet<string> = new Set(['default', 'd'])
+export const UNDEFINED_FILTERS: ReadonlySet<string> = new Set([
+  'default',
+  'd',
+  'round',
+  'items',
+  'json',
+  'tojson',
+  'pprint',
+  'to_bool',
+  'is_list'
+])
 
 /** Filters that keep the author's text and the values in it apart; all others get plain text. */
 export const RICH_FILTERS: ReadonlySet<string> = new Set(['upper', 'lower', 'trim', 'string', 'replace', 'indent', 'safe', 'load_yaml'])

@@ -3,9 +3,9 @@ import { floatRepr, type WholeFloat } from '../../shared/numbers.js'
 import type { Env } from './env.js'
 import { limitError, runtimeError } from './errors.js'
 import type { Budget } from './limits.js'
-import { flat, isFloat, isNumber, toBig, toFloat, typeName } from './operators.js'
+import { defined, flat, isFloat, isNumber, toBig, toFloat, typeName } from './operators.js'
 import { lengthOf, repr, reprText, str } from './text.js'
-import { type Kwargs, PyDict, PyObject, PyTuple, type Value } from './values.js'
+import { type Kwargs, PyDict, PyList, PyObject, PyTuple, type Value } from './values.js'
 
 /** Widths and precisions beyond this make text that nobody wants. */
 const MAX_WIDTH = 100_000
@@ -13,7 +13,7 @@ const MAX_WIDTH = 100_000
 interface Spec {
   fill: string
   align: '<' | '>' | '^' | '=' | ''
-  sign: '+' | '-' | ' '
+  sign: '+' | '-' | ' ' | null
   alternate: boolean
   width: number
   grouping: '' | ',' | '_'
@@ -41,7 +41,7 @@ export function formatValue(input: Value, specText: string, budget: Budget): str
   const spec: Spec = {
     fill: match[1] ?? (zero ? '0' : ' '),
     align: (match[2] ?? (zero && typeof value !== 'string' ? '=' : '')) as Spec['align'],
-    sign: (match[3] ?? '-') as Spec['sign'],
+    sign: (match[3] ?? null) as Spec['sign'],
     alternate: match[5] !== undefined,
     width: bounded(Number(match[7] ?? 0)),
     grouping: (match[8] ?? '') as Spec['grouping'],
@@ -55,6 +55,8 @@ export function formatValue(input: Value, specText: string, budget: Budget): str
 
 function formatText(value: string, spec: Spec): string {
   if (spec.type !== '' && spec.type !== 's') throw runtimeError(`Unknown format code '${spec.type}' for object of type 'str'`)
+  if (spec.grouping !== '') throw runtimeError(`Cannot specify '${spec.grouping}' with 's'.`)
+  if (spec.sign !== null) throw runtimeError('Sign not allowed in string format specifier')
   if (spec.align === '=') throw runtimeError("'=' alignment not allowed in string format specifier")
   const text = spec.precision === null ? value : [...value].slice(0, spec.precision).join('')
   return pad(text, spec.width, spec.fill, spec.align === '' ? '<' : spec.align)
@@ -70,11 +72,10 @@ function pad(text: string, width: number, fill: string, align: string): string {
 }
 
 function formatNumber(value: number | bigint | boolean | WholeFloat, spec: Spec): string {
-  if (typeof value === 'boolean' && spec.type === '')
-    return formatText(value ? 'True' : 'False', { ...spec, align: spec.align === '=' ? '>' : spec.align })
+  if (isFloat(value) && /^[bcdoxX]$/.test(spec.type)) throw runtimeError(`Unknown format code '${spec.type}' for object of type 'float'`)
   const float = isFloat(value) || /^[eEfFgG%]$/.test(spec.type)
   const { negative, digits } = float ? floatDigits(toFloat(value), spec) : intDigits(toBig(value), spec)
-  const sign = negative ? '-' : spec.sign === '-' ? '' : spec.sign
+  const sign = negative ? '-' : spec.sign === null || spec.sign === '-' ? '' : spec.sign
   if (spec.align === '=') {
     const filled = zeroGrouped(digits, spec.width - sign.length, spec.fill, spec.grouping)
     return sign + filled
@@ -223,7 +224,7 @@ function mappedValue(values: Value, key: string): Value {
 
 function checkLeftovers(format: string, values: Value, args: readonly Value[], used: number, named: boolean): void {
   if (/%(?:\([^)]*\))?[-+ #0]*\d*(?:\.\d*)?$/.test(format.replaceAll('%%', ''))) throw runtimeError('incomplete format')
-  const open = values instanceof PyTuple ? used < args.length : used === 0 && !(values instanceof PyDict)
+  const open = values instanceof PyTuple ? used < args.length : used === 0 && !(values instanceof PyDict || values instanceof PyList)
   if (open && !named) throw runtimeError('not all arguments converted during string formatting')
 }
 
@@ -235,8 +236,8 @@ interface Conversion {
 }
 
 function convert(input: Value, conversion: Conversion, whole: string, budget: Budget): string {
-  const value = flat(input)
   const { flags, width, precision, type } = conversion
+  const value = flat('ra'.includes(type) ? input : defined(input))
   const left = flags.includes('-')
   const fill = flags.includes('0') && !left && !'sra'.includes(type) ? '0' : ' '
   const sign = flags.includes('+') ? '+' : flags.includes(' ') ? ' ' : '-'

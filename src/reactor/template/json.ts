@@ -4,7 +4,7 @@ import { compareCodePoints } from '../../shared/yaml-emit.js'
 import { limitError, runtimeError } from './errors.js'
 import type { Budget } from './limits.js'
 import { typeName } from './operators.js'
-import { Markup, PyDict, PyList, PyTuple, RichText, Undefined, type Value } from './values.js'
+import { Markup, PyDict, PyList, PyTuple, RichText, type Value } from './values.js'
 
 export interface JsonOptions {
   readonly sortKeys?: boolean
@@ -39,7 +39,6 @@ class Printer {
     if (value instanceof RichText || value instanceof Markup) return this.#text(value.text)
     if (value instanceof PyDict) return this.#dict(value, depth)
     if (value instanceof PyList || value instanceof PyTuple) return this.#list(value.items, depth)
-    if (value instanceof Undefined) throw value.error()
     const text = scalarText(value)
     if (text === null) throw runtimeError(`Object of type ${typeName(value)} is not JSON serializable`)
     return text

@@ -100,7 +100,8 @@ export class JinjaLexer extends Tokenizer {
   #comment(): void {
     const end = this.str.indexOf('#}', this.index + 2)
     if (end < 0) this.#fail('Missing end of comment tag')
-    const strip = end > this.index + 2 && this.str[end - 1] === '-'
+    // in `{#-#}` the sign belongs to the start
+    const strip = this.str[end - 1] === '-' && end - 1 > this.index + 2
     this.#advance(end + 2 - this.index)
     if (strip) this.#skipSpace()
   }
@@ -117,8 +118,7 @@ export class JinjaLexer extends Tokenizer {
     this.#open = []
     this.#end = block ? '%}' : '}}'
     const type = block ? lexer.TOKEN_BLOCK_START : lexer.TOKEN_VARIABLE_START
-    // `{{+` is a plus sign, `{%+` only keeps white space
-    return this.#token(type, block ? '{%' : '{{', control === '-' || (block && control === '+') ? 3 : 2)
+    return this.#token(type, block ? '{%' : '{{', control === '-' || control === '+' ? 3 : 2)
   }
 
   #code(): Token | null {

@@ -4,7 +4,7 @@ import type { Env, Method } from './env.js'
 import { runtimeError } from './errors.js'
 import { compare, equals, iterate, listOf } from './operators.js'
 import { repr } from './text.js'
-import { type Kwargs, orElse, PyDict, PyDictView, PyList, PySet, PyTuple, Undefined, type Value } from './values.js'
+import { type Kwargs, orElse, PyDict, PyDictView, PyList, type PyRange, PySet, PyTuple, Undefined, type Value } from './values.js'
 
 type Parameters = Record<string, Value | typeof REQUIRED>
 
@@ -43,6 +43,11 @@ list('count', { value: REQUIRED }, (self, [value], env) => countOf(self.items, v
 list('index', INDEX, (self, [value, start, stop], env) => indexOf(self.items, value!, integer(start), integer(stop), env))
 tuple('count', { value: REQUIRED }, (self, [value], env) => countOf(self.items, value!, env))
 tuple('index', INDEX, (self, [value, start, stop], env) => indexOf(self.items, value!, integer(start), integer(stop), env))
+
+const ranges = new Map<string, Method>()
+const range = adder<PyRange>(ranges)
+range('count', { value: REQUIRED }, (self, [value], env) => countOf([...iterate(self)], value!, env))
+range('index', { value: REQUIRED }, (self, [value], env) => indexOf([...iterate(self)], value!, 0, self.length, env))
 
 list('append', { object: REQUIRED }, (self, [value], env) => {
   env.budget.grow(1)
@@ -201,6 +206,7 @@ adder<PyDictView>(views)('isdisjoint', { other: REQUIRED }, (self, [other], env)
 })
 
 export const listMethods: ReadonlyMap<string, Method> = lists
+export const rangeMethods: ReadonlyMap<string, Method> = ranges
 export const tupleMethods: ReadonlyMap<string, Method> = tuples
 export const dictMethods: ReadonlyMap<string, Method> = dicts
 export const setMethods: ReadonlyMap<string, Method> = sets

@@ -328,7 +328,6 @@ export function contains(container: Value, item: Value, budget: Budget): boolean
   const inside = flat(container)
   const wanted = flat(item)
   if (typeof inside === 'string') {
-    defined(wanted)
     if (typeof wanted !== 'string') throw runtimeError(`'in <string>' requires string as left operand, not ${typeName(wanted)}`)
     return inside.includes(wanted)
   }
@@ -365,7 +364,7 @@ function* remaining(iterator: PyIterator): Iterable<Value> {
   for (let item = iterator.next(); item !== null; item = iterator.next()) yield item.value
 }
 
-function* rangeItems(range: PyRange): Iterable<Value> {
+function* rangeItems(range: PyRange): Iterable<number> {
   for (let index = 0; index < range.length; index++) yield range.at(index)
 }
 
@@ -442,9 +441,15 @@ export function slice(value: Value, start: Value, stop: Value, step: Value, budg
   if (typeof value === 'string') return pick(characters(value)).join('')
   if (value instanceof PyList) return new PyList(pick(value.items))
   if (value instanceof PyTuple) return new PyTuple(pick(value.items))
-  if (value instanceof PyRange) return new PyList(pick([...rangeItems(value)]))
+  if (value instanceof PyRange) return rangeOf(pick([...rangeItems(value)]), value.step * by)
   defined(value)
   throw runtimeError(value instanceof PyDict ? "unhashable type: 'slice'" : `'${typeName(value)}' object is not subscriptable`)
+}
+
+/** The range that holds these numbers. */
+function rangeOf(numbers: readonly number[], step: number): PyRange {
+  const [first = 0] = numbers
+  return new PyRange(first, first + numbers.length * step, step)
 }
 
 function sliceIndex(value: Value): number {

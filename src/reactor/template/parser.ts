@@ -293,6 +293,7 @@ class JinjaParser extends parser.Parser {
 
   #for(place: Place): Statement {
     const target = this.#assignTarget(token => token.type === NAME && token.value === 'in')
+    if (targetNames(target).includes('loop')) this.#fail("Can't assign to special loop variable in for-loop target", place)
     this.#expect(NAME, 'in')
     const over = this.#tuple({ condition: false, ends: token => token.type === NAME && token.value === 'recursive' })
     const test = this.#skipName('if') ? this.#expression() : null
@@ -459,7 +460,8 @@ class JinjaParser extends parser.Parser {
     let several = false
     for (;;) {
       const token = this.peekToken()
-      if (items.length > 0 && (token === null || ends(token) || this.#is(OPERATOR, '=') || this.#is(BLOCK_END))) break
+      if (items.length > 0 && (token === null || ends(token) || this.#is(BLOCK_END))) break
+      if (items.length > 0 && this.#is(OPERATOR, '=')) this.#fail("unexpected '='")
       items.push(this.#oneTarget(namespaces))
       if (!this.#skip(COMMA, ',')) break
       several = true
@@ -820,9 +822,13 @@ class JinjaParser extends parser.Parser {
   #startsTestArgument(): boolean {
     const token = this.peekToken()
     if (token === null) return false
-    if (token.type === NAME) return !['else', 'or', 'and', 'if', 'in', 'not', 'recursive'].includes(token.value)
+    if (token.type === NAME) return !['else', 'or', 'and'].includes(token.value)
     return [lexer.TOKEN_STRING, lexer.TOKEN_INT, lexer.TOKEN_FLOAT, lexer.TOKEN_LEFT_BRACKET, lexer.TOKEN_LEFT_CURLY].includes(token.type)
   }
+}
+
+function targetNames(target: AssignTarget): string[] {
+  return target.type === 'targets' ? target.items.flatMap(targetNames) : [target.name]
 }
 
 export const NO_ARGUMENTS: Arguments = { positional: [], named: [], star: null, doubleStar: null }

@@ -4,8 +4,9 @@ import { integer, text } from './bind.js'
 import type { Env, Test } from './env.js'
 import { runtimeError, TemplateError } from './errors.js'
 import { filters } from './filters.js'
+import { isHashable } from './filters-data.js'
 import { LoopContext } from './loop.js'
-import { compare, contains, defined, equals, isFloat, isInt, isIterable, isNumber, modulo } from './operators.js'
+import { compare, contains, defined, equals, isFloat, isInt, isIterable, isNumber, modulo, typeName } from './operators.js'
 import { matchGroups } from './regex.js'
 import { str } from './text.js'
 import { Markup, PyDict, PyFunction, PyIterator, PyList, PyRange, PyTuple, Undefined, type Value } from './values.js'
@@ -70,11 +71,17 @@ const simple: Record<string, Test> = {
   upper: (value, _args, env) => isCased(str(value, env.budget), /\p{Ll}|\p{Lt}/u, /\p{Lu}/u),
   sameas: (value, args) => Object.is(value, argument(args, 'sameas')),
   in: (value, args, env) => contains(argument(args, 'in'), value, env.budget),
-  filter: value => typeof value === 'string' && filters.has(value),
-  test: value => typeof value === 'string' && tests.has(value),
+  filter: value => filters.has(hashable(value) as string),
+  test: value => tests.has(hashable(value) as string),
   // Salt's
   list: value => value instanceof PyList,
   match: (value, args, env) => matches(value, args, env)
+}
+
+/** What a table of names can be asked about. */
+function hashable(value: Value): Value {
+  if (!isHashable(value)) throw runtimeError(`unhashable type: '${typeName(value)}'`)
+  return value
 }
 
 function isCased(value: string, other: RegExp, own: RegExp): boolean {

@@ -63,12 +63,8 @@ function reprObject(value: PyObject, budget: Budget, depth: number): string {
   if (value instanceof Namespace) return `<Namespace ${reprDict(value.attributes, budget, depth)}>`
   if (value instanceof PyFunction) return value.typeName === 'Macro' ? `<Macro ${reprText(value.name)}>` : `<function ${value.name}>`
   if (value instanceof PyIterator) return '<generator object>'
-  if (value instanceof Undefined) return value.lenient ? 'Undefined' : raise(value)
+  if (value instanceof Undefined) return 'Undefined'
   return `<${value.typeName}>`
-}
-
-function raise(value: Undefined): never {
-  throw value.error()
 }
 
 function reprDict(dict: PyDict, budget: Budget, depth: number): string {
