@@ -51,24 +51,32 @@ export class WorkerPool {
   /** Runs a job; `started` is called with its process as soon as it has one. */
   async run(message: RunMessage, services: Services, started: (worker: RunningWorker) => void): Promise<WorkerEnd> {
     if (this.#waiting.length >= MAX_WAITING) return { kind: 'refused', why: `${MAX_WAITING} jobs are waiting for a process already` }
+    // Whoever leaves hands its place to the first that waits; only without one the place is free.
     if (this.#busy >= this.#limit) await new Promise<void>(go => this.#waiting.push(go))
+    else this.#busy++
+    try {
+      return await this.#runInPlace(message, services, started)
+    } finally {
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#busy--
+    }
+  }
+
+  async #runInPlace(message: RunMessage, services: Services, started: (worker: RunningWorker) => void): Promise<WorkerEnd> {
     if (this.#stopped) return { kind: 'refused', why: 'the minion is stopping' }
-    this.#busy++
     const worker = this.#take()
     try {
       started(worker)
       return await worker.run(message, services)
     } finally {
-      this.#busy--
       this.#give(worker)
-      this.#waiting.shift()?.()
     }
   }
 
   /** Ends all processes and what they started. Jobs in them end as `died`. */
   async stop(): Promise<void> {
     this.#stopped = true
-    for (const go of this.#waiting.splice(0)) go()
     await Promise.all([...this.#all].map(worker => worker.stop()))
   }
 
@@ -108,7 +116,10 @@ class Worker implements RunningWorker {
       execArgv: [`--max-old-space-size=${MEMORY_MIB}`]
     })
     this.#process.on('message', message => this.#receive(message as FromWorker))
-    this.#process.on('error', error => this.#log.warn({ error: messageOf(error) }, "a job's process failed"))
+    this.#process.on('error', error => {
+      this.#log.warn({ error: messageOf(error) }, "a job's process failed")
+      if (this.#process.pid === undefined) this.#exited(messageOf(error), gone) // it never started, so there is no `exit`
+    })
     this.#process.once('exit', (code, signal) => this.#exited(signal ?? `exit code ${code}`, gone))
   }
 

@@ -1,8 +1,9 @@
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { alive, executorTest, jobOf, kw, until } from '../helpers/minion.js'
+import { alive, executorTest, jobOf, kw, until } from '../helpers/executor.js'
 
 /** A function that never gives the processor back: it counts to 10^15. */
 const HANGS = ['test.fib', 1e15] as const
@@ -152,4 +153,25 @@ t.test('stop waits for running jobs; stop now kills them', async t => {
   const long = execute('cmd.run', 'sleep 60')
   await executor.stop({ now: true })
   t.equal(await long, null)
+})
+
+t.test('when the agent dies, the processes of its jobs end with all that they started', async t => {
+  const dir = t.testdir()
+  const file = join(dir, 'pids')
+  const code = `
+    const { Executor } = await import(${JSON.stringify(new URL('../../src/minion/executor.js', import.meta.url))})
+    const { minionOptions } = await import(${JSON.stringify(new URL('../../src/minion/options.js', import.meta.url))})
+    const log = { debug() {}, info() {}, warn() {}, error() {} }
+    const options = minionOptions({ id: 'm', cachedir: ${JSON.stringify(dir)}, conf_dir: ${JSON.stringify(dir)}, file_client: 'local' })
+    const executor = new Executor({ options, grains: {}, master: {}, log })
+    await executor.execute({ jid: '1', fun: 'cmd.run', arg: ['echo $PPID $$ > ${file}; exec sleep 60'] })`
+  const agent = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'ignore', 'inherit'] })
+  t.teardown(() => agent.kill('SIGKILL'))
+  const pids = async (): Promise<number[]> => ((await readFile(file, 'utf8').catch(() => '')).match(/\d+/g) ?? []).map(Number)
+  await until(async () => (await pids()).length === 2, 'the command runs')
+  agent.kill('SIGKILL')
+  for (const pid of await pids()) {
+    await until(async () => !(await alive(pid)), `process ${pid} is gone`)
+    t.notOk(await alive(pid))
+  }
 })

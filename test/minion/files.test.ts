@@ -5,7 +5,7 @@ import t from 'tap'
 import { openFileClient, parseSaltUrl } from '../../src/minion/files.js'
 import type { MasterClient } from '../../src/minion/master.js'
 import { minionOptions } from '../../src/minion/options.js'
-import { recordingMaster } from '../helpers/minion.js'
+import { recordingMaster } from '../helpers/executor.js'
 
 const hashOf = (content: string): string => createHash('sha256').update(content).digest('hex')
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Job } from '../../src/minion/job.js'
 import { SALT_VERSION } from '../../src/minion/version.js'
-import { minionTest, type RecordedEvent, recorded } from '../helpers/minion.js'
+import { minionTest, type RecordedEvent, recorded } from '../helpers/executor.js'
 
 /** Jobs that Salt recorded for web1, with their returns. */
 function pairs(events: readonly RecordedEvent[]): { job: Job; ret: Record<string, unknown> }[] {

@@ -8,7 +8,7 @@ import { localCopy } from '../sources.js'
 import { renderTemplate } from '../template.js'
 import { findUser } from '../users.js'
 import { CommandExecutionError } from './errors.js'
-import { fn, type Module, type ModuleFunction } from './module.js'
+import { doc, fn, type Module, type ModuleFunction } from './module.js'
 import { quoteWord } from './shlex.js'
 import { flag, type Mapping, text, textOrNull, texts } from './values.js'
 
@@ -74,25 +74,17 @@ export const cmd: Module = {
       "cmd.exec_code_all python3 'print(1)'",
       execCodeAll
     ),
-    fn('which(cmd)', example('Returns the path of a program, None when there is none.', 'cmd.which cat'), which),
-    fn('which_bin(cmds)', example('Returns the first program of a list that there is.', "cmd.which_bin '[pip2, pip]'"), whichBin),
-    fn(
-      'has_exec(cmd)',
-      example('Returns whether there is a program.', 'cmd.has_exec cat'),
-      async (ctx, a) => (await which(ctx, a)) !== null
-    ),
-    fn('shells()', example('Returns the login shells of /etc/shells.', 'cmd.shells'), shells)
+    fn('which(cmd)', doc('Returns the path of a program, None when there is none.', 'cmd.which cat'), which),
+    fn('which_bin(cmds)', doc('Returns the first program of a list that there is.', "cmd.which_bin '[pip2, pip]'"), whichBin),
+    fn('has_exec(cmd)', doc('Returns whether there is a program.', 'cmd.has_exec cat'), async (ctx, a) => (await which(ctx, a)) !== null),
+    fn('shells()', doc('Returns the login shells of /etc/shells.', 'cmd.shells'), shells)
   ]
 }
 
 function command(signature: string, says: string, cli: string, run: ModuleFunction['run']): ModuleFunction {
   // **kwargs comes last in a signature; functions add their own parameters after the common ones
   const ordered = signature.replace(/, \*\*kwargs(.*)\)$/, '$1, **kwargs)')
-  return fn(ordered, `${example(says, cli)}\n${PARAMETERS}`, run, { isolated: true })
-}
-
-function example(says: string, cli: string): string {
-  return `${says}\n\nCLI Example:\n\n    salt '*' ${cli}`
+  return fn(ordered, `${doc(says, cli)}\n${PARAMETERS}`, run, { isolated: true })
 }
 
 /** All arguments of a call, also those that came as further keywords (`__pub_jid` says that a job called). */

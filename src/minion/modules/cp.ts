@@ -7,7 +7,7 @@ import { hashFile, parseSaltUrl, relativePath } from '../files.js'
 import { localCopy } from '../sources.js'
 import { renderTemplate } from '../template.js'
 import { CommandExecutionError } from './errors.js'
-import { fn, type Module } from './module.js'
+import { doc, fn, type Module } from './module.js'
 import { flag, isMapping, type Mapping, text, textOrNull, texts } from './values.js'
 
 const OWN_PROCESS = { isolated: true } as const
@@ -76,10 +76,6 @@ export const cp: Module = {
     fn('list_states(saltenv=None)', doc('Lists the SLS files of the server by their state names.', 'cp.list_states'), listStates),
     fn('envs()', doc('Lists the environments of the server.', 'cp.envs'), ctx => ctx.files.listEnvironments())
   ]
-}
-
-function doc(says: string, example: string): string {
-  return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
 }
 
 function envOf(ctx: ModuleContext, given: unknown): string {

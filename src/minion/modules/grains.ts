@@ -1,7 +1,7 @@
 import { compileGlob } from '../../tags/glob.js'
 import type { ModuleContext } from '../context.js'
 import { readGrainsFile, writeGrainsFile } from '../grains/custom.js'
-import { fn, type Module } from './module.js'
+import { doc, fn, type Module } from './module.js'
 import { pyStr, truthy } from './python.js'
 import { flag, isMapping, type Mapping, setOwn, text, traverse } from './values.js'
 
@@ -55,10 +55,6 @@ export const grains: Module = {
       filterBy
     )
   ]
-}
-
-function doc(says: string, example: string): string {
-  return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
 }
 
 const IDENTIFYING = ['serialnumber', 'domain', 'fqdn', 'id', 'host', 'localhost', 'nodename', 'machine_id', 'uuid', 'system_serialnumber']

@@ -51,6 +51,11 @@ export function fn(signature: string, doc: string, run: ModuleFunction['run'], o
   return { ...parsed, ...out, name: parsed.pythonName.replace(/_$/, ''), doc, isolated: options.isolated ?? false, run }
 }
 
+/** What a function does, and an example, in the form of Salt's documentation. */
+export function doc(says: string, example: string): string {
+  return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
+}
+
 /** Reads `name(a, b=None, *args, **kwargs)`. Defaults are None, True, False, numbers and quoted texts without commas. */
 export function parseSignature(signature: string): Signature {
   const match = /^(\w+)\((.*)\)$/s.exec(signature.trim())

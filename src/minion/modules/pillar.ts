@@ -1,5 +1,5 @@
 import type { ModuleContext } from '../context.js'
-import { fn, type Module } from './module.js'
+import { doc, fn, type Module } from './module.js'
 import { pyType } from './python.js'
 import { isMapping, type Mapping, text, traverse } from './values.js'
 
@@ -29,10 +29,6 @@ export const pillar: Module = {
       obfuscated(ctx.pillar)
     )
   ]
-}
-
-function doc(says: string, example: string): string {
-  return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
 }
 
 function get(ctx: ModuleContext, a: Mapping): unknown {

@@ -3,7 +3,7 @@ import { compileGlob } from '../../tags/glob.js'
 import type { ModuleContext } from '../context.js'
 import type { RunningJob } from '../job.js'
 import { InvocationError } from './errors.js'
-import { fn, type Module } from './module.js'
+import { doc, fn, type Module } from './module.js'
 import { type Mapping, number, text } from './values.js'
 
 /** Kinds of extension modules, in the order in which Salt names them (golden/events/job_sync_all.jsonl). */
@@ -77,10 +77,6 @@ export const saltutil: Module = {
 }
 
 const NO_JOB_CACHE = 'Local jobs cache directory not found; you may need to enable cache_jobs on this minion'
-
-function doc(says: string, example: string): string {
-  return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
-}
 
 async function findJob(ctx: ModuleContext, { jid }: Mapping): Promise<RunningJob | Record<string, never>> {
   const wanted = text(jid, 'jid')

@@ -6,7 +6,7 @@ import { runStates } from '../states/run.js'
 import type { Low } from '../states/state.js'
 import { type Top, topMatches } from '../states/top.js'
 import { InvocationError } from './errors.js'
-import { fn, type Module, type ModuleFunction } from './module.js'
+import { doc, fn, type Module, type ModuleFunction } from './module.js'
 import { pyRepr } from './python.js'
 import { flag, isMapping, type Mapping, text, textOrNull, texts } from './values.js'
 
@@ -57,10 +57,6 @@ pillar. queue=True waits for a state run that is under way, concurrent=True runs
     ),
     fn('running(concurrent=False)', doc('Returns the state runs that are under way, as texts.', 'state.running'), running)
   ]
-}
-
-function doc(says: string, example: string): string {
-  return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
 }
 
 /** Functions that change the machine: one at a time. */

@@ -2,7 +2,7 @@ import { compileGlob } from '../../tags/glob.js'
 import type { ModuleContext } from '../context.js'
 import { stateModules } from '../states/index.js'
 import type { StateModule } from '../states/state.js'
-import { fn, type Module, type Signature } from './module.js'
+import { doc, fn, type Module, type Signature } from './module.js'
 import type { Mapping } from './values.js'
 import { text } from './values.js'
 
@@ -32,10 +32,6 @@ export const sys: Module = {
       () => true
     )
   ]
-}
-
-function doc(says: string, example: string): string {
-  return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
 }
 
 interface Documented extends Signature {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ModuleContext } from '../context.js'
 import { BRINE_VERSION, SALT_VERSION } from '../version.js'
 import { errorLine, InvocationError, PlainException } from './errors.js'
-import { fn, type Module } from './module.js'
+import { doc, fn, type Module } from './module.js'
 import { pyType } from './python.js'
 import { flag, type Mapping, number, text } from './values.js'
 
@@ -53,14 +53,11 @@ export const test: Module = {
     fn(
       'try_(module, return_try_exception=False, **kwargs)',
       doc('Runs a function and returns whether it threw.', 'test.try test.ping'),
-      tryCall
+      tryCall,
+      { isolated: true }
     ),
     fn('module_report()', doc('Lists modules and functions.', 'test.module_report'), moduleReport)
   ]
-}
-
-function doc(says: string, example: string): string {
-  return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
 }
 
 function mapArguments(a: Mapping, map: (value: unknown) => unknown): Mapping {

@@ -6,7 +6,7 @@ import { runCommand } from '../command.js'
 import { callFunction } from '../invoke.js'
 import { exceptionText, messageOf } from '../modules/errors.js'
 import { pyRepr } from '../modules/python.js'
-import { flag, isMapping, type Mapping, number } from '../modules/values.js'
+import { flag, isMapping, type Mapping, number, traverse } from '../modules/values.js'
 import { findState } from './index.js'
 import { INTERNAL_KEYWORDS, type Low, type StateContext, type StateFunction, type StateResult } from './state.js'
 
@@ -106,8 +106,8 @@ type Skipped = Pick<StateResult, 'result' | 'comment'> & { skip_watch: boolean }
 async function checkConditions(ctx: StateContext): Promise<Skipped | null> {
   const { low } = ctx
   const skip = (comment: string): Skipped => ({ comment, skip_watch: true, result: true })
-  if (low.onlyif !== undefined && !(await all(ctx, 'onlyif', low.onlyif, success => success))) return skip('onlyif condition is false')
-  if (low.unless !== undefined && (await all(ctx, 'unless', low.unless, success => success))) return skip('unless condition is true')
+  if (low.onlyif !== undefined && !(await all(ctx, 'onlyif', low.onlyif))) return skip('onlyif condition is false')
+  if (low.unless !== undefined && (await all(ctx, 'unless', low.unless))) return skip('unless condition is true')
   if (low.creates === undefined || low.creates === null) return null
   const paths = Array.isArray(low.creates) ? low.creates : [low.creates]
   const there = await Promise.all(
@@ -123,9 +123,9 @@ async function checkConditions(ctx: StateContext): Promise<Skipped | null> {
 }
 
 /** Whether every entry of a condition succeeds: commands, calls (`{fun: …, args: …}`), truth values. */
-async function all(ctx: StateContext, name: string, condition: unknown, wanted: (success: boolean) => boolean): Promise<boolean> {
+async function all(ctx: StateContext, name: string, condition: unknown): Promise<boolean> {
   const entries = Array.isArray(condition) ? condition : [condition]
-  for (const entry of entries) if (!wanted(await succeeds(ctx, name, entry))) return false
+  for (const entry of entries) if (!(await succeeds(ctx, name, entry))) return false
   return true
 }
 
@@ -141,7 +141,7 @@ async function call(ctx: StateContext, entry: Mapping): Promise<unknown> {
   const { fun, args, get_return: path, ...kwargs } = entry
   const value = await callFunction(ctx, String(fun), Array.isArray(args) ? args : [], kwargs)
   if (typeof path !== 'string') return value
-  return path.split(':').reduce<unknown>((here, key) => (isMapping(here) ? here[key] : undefined), value)
+  return traverse(value, path)
 }
 
 /** The arguments of a state that also hold for the commands of its conditions. */
@@ -155,7 +155,7 @@ async function checked(ctx: StateContext, result: StateResult): Promise<StateRes
   const { low } = ctx
   if (low.check_cmd === undefined || low.state === 'file' || ctx.test) return result
   try {
-    const success = await all(ctx, 'check_cmd', low.check_cmd, ok => ok)
+    const success = await all(ctx, 'check_cmd', low.check_cmd)
     return {
       ...result,
       result: success,

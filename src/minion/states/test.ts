@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { pyStr } from '../modules/python.js'
-import { flag, isMapping, type Mapping, text } from '../modules/values.js'
+import { flag, isMapping, type Mapping, text, traverse } from '../modules/values.js'
 import { type StateContext, type StateModule, type StateResult, stateFn, tagOf } from './state.js'
 
 /** Salt's `test` states: results without work. */
@@ -112,16 +112,12 @@ function checkPillar(ctx: StateContext, a: Mapping): StateResult {
   const failed: Record<string, string[]> = {}
   for (const [kind, fits] of Object.entries(TYPE_CHECKS)) {
     const keys = a[kind] === null || a[kind] === undefined ? [] : [a[kind]].flat().map(String)
-    const wrong = keys.filter(key => !fits(lookup(ctx.pillar, key)))
+    const wrong = keys.filter(key => !fits(traverse(ctx.pillar, key)))
     if (wrong.length > 0) failed[kind] = wrong
   }
   const problems = Object.entries(failed).map(([kind, keys]) => `${kind}: ${keys.map(pyStr).join(', ')}`)
   if (problems.length === 0) return result(a.name, {}, true, '')
   return result(a.name, {}, false, flag(a.verbose) ? `Pillar failed: ${problems.join('; ')}` : problems.join('\n'))
-}
-
-function lookup(data: unknown, path: string): unknown {
-  return path.split(':').reduce<unknown>((here, key) => (isMapping(here) ? here[key] : undefined), data)
 }
 
 function watchFired(ctx: StateContext, a: Mapping): StateResult {

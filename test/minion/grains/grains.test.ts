@@ -4,7 +4,7 @@ import { gateways, hostNames, resolver } from '../../../src/minion/grains/networ
 import { distributionGrains } from '../../../src/minion/grains/os.js'
 import { parseAssignments } from '../../../src/minion/grains/read.js'
 import { minionOptions } from '../../../src/minion/options.js'
-import { minionTest } from '../../helpers/minion.js'
+import { minionTest } from '../../helpers/executor.js'
 
 t.test('distributions have the names that Salt gives them', async t => {
   const systems: [string, string | null, object][] = [

@@ -1,6 +1,6 @@
 import { realpath } from 'node:fs/promises'
 import t from 'tap'
-import { alive, kw, minionTest } from '../../helpers/minion.js'
+import { alive, kw, minionTest } from '../../helpers/executor.js'
 
 t.test('what cmd functions return', async t => {
   const { value, run } = await minionTest(t)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { kw, minionTest } from '../../helpers/minion.js'
+import { kw, minionTest } from '../../helpers/executor.js'
 
 t.test('test functions', async t => {
   const { value, run } = await minionTest(t)

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { kw, minionTest } from '../../helpers/minion.js'
+import { kw, minionTest } from '../../helpers/executor.js'
 
 type Low = Record<string, unknown>
 type Files = Record<string, string>

@@ -1,7 +1,7 @@
 import { chmod, chown, lstat, mkdir, readdir, readlink, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { kw, type MinionTest, minionTest } from '../../helpers/minion.js'
+import { kw, type MinionTest, minionTest } from '../../helpers/executor.js'
 
 type Result = { result: boolean | null; comment: string; changes: Record<string, unknown>; name: string; skip_watch?: boolean }
 type Setup = Parameters<typeof minionTest>[1]

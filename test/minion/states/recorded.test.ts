@@ -1,5 +1,5 @@
 import t from 'tap'
-import { jobOf, kw, minionTest, type RecordedEvent, recorded, type SentEvent } from '../../helpers/minion.js'
+import { jobOf, kw, minionTest, type RecordedEvent, recorded, type SentEvent } from '../../helpers/executor.js'
 
 /** The SLS files that the recordings were made with, as far as their results show them. */
 const FILES = {

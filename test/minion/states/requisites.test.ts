@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { kw, type MinionTest, minionTest } from '../../helpers/minion.js'
+import { kw, type MinionTest, minionTest } from '../../helpers/executor.js'
 
 type Results = Record<string, { result: boolean | null; comment: string; changes: object; __run_num__: number; __id__: string }>
 

@@ -1,7 +1,7 @@
 /** Puts files in place: owner and mode looked up and set, directories made, content replaced in one step. */
 import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { chmod, chown, lchown, lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { manageMode } from '../../modules/config.js'
 import type { Mapping } from '../../modules/values.js'
@@ -112,8 +112,6 @@ export async function ownerText(path: string): Promise<string> {
   const { uid, gid } = await lstat(path)
   return `${await nameOfId('passwd', uid)}:${await nameOfId('group', gid)}`
 }
-
-export { lchown }
 
 /** A result in the order in which most file states answer: name, changes, result, comment. */
 export function answer(name: string, result: boolean | null, comment: string, changes: Mapping = {}): StateResult {
