@@ -46,7 +46,7 @@ const TABLE = {
       flag: '--data <dir>'
     }),
     log_level: choice({
-      default: 'info',
+      default: 'warn',
       choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
       aliases: { all: 'trace', garbage: 'trace', profile: 'debug', warning: 'warn', critical: 'fatal', quiet: 'silent' },
       meaning: "Least level that is logged. Salt's names (warning, critical, quiet …) are understood.",
@@ -300,7 +300,11 @@ reactor:
       for: 'minion',
       meaning: 'Disk that returns and events may take while the server is away. Beyond it the oldest events go first, returns last.'
     }),
-    state_events: boolean({ default: false, for: 'minion', meaning: 'Fire salt/job/<jid>/prog/<id>/<n> for each state that ran.' })
+    state_events: boolean({
+      default: true,
+      for: 'minion',
+      meaning: 'Fire salt/job/<jid>/prog/<id>/<n> for each state that ran. Salt has it off by default.'
+    })
   }
 } as const
 
