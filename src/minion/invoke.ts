@@ -10,7 +10,7 @@ import { ArgumentError, CommandExecutionError, exceptionText, InvocationError, m
 import type { ModuleFunction } from './modules/module.js'
 import { pyRepr } from './modules/python.js'
 import type { ModuleTable } from './modules/table.js'
-import { isMapping, type Mapping } from './modules/values.js'
+import { isMapping, type Mapping, setOwn } from './modules/values.js'
 
 interface CallResult {
   readonly return: unknown
@@ -43,8 +43,8 @@ async function invokeCompound(ctx: ModuleContext, job: Job, funs: readonly strin
   for (const [index, fun] of funs.entries()) {
     const entry = ctx.modules.get(fun)
     const result = entry ? await call(ctx, fun, entry, lists[index]!, published) : notAvailable(ctx.modules, fun)
-    values[fun] = result.return
-    retcode[fun] = result.retcode
+    setOwn(values, fun, result.return)
+    setOwn(retcode, fun, result.retcode)
   }
   const success = Object.fromEntries(Object.entries(retcode).map(([fun, code]) => [fun, code === 0]))
   return { fun: funs, fun_args: funArgs, return: values, retcode, success }

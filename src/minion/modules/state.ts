@@ -8,7 +8,7 @@ import { type Top, topMatches } from '../states/top.js'
 import { InvocationError } from './errors.js'
 import { doc, fn, type Module, type ModuleFunction } from './module.js'
 import { pyRepr } from './python.js'
-import { flag, isMapping, type Mapping, text, textOrNull, texts } from './values.js'
+import { flag, isMapping, type Mapping, setOwn, text, textOrNull, texts } from './values.js'
 
 /** Salt's `state` module. Shapes: golden/events/state_*.jsonl, golden/api/gui.json (state-*). */
 export const state: Module = {
@@ -179,7 +179,7 @@ function merged(below: Mapping, above: Mapping): Mapping {
   const both: Mapping = { ...below }
   for (const [key, value] of Object.entries(above)) {
     const there = both[key]
-    both[key] = isMapping(there) && isMapping(value) ? merged(there, value) : value
+    setOwn(both, key, isMapping(there) && isMapping(value) ? merged(there, value) : value)
   }
   return both
 }
