@@ -87,6 +87,8 @@ function untilToldToStop(minion: Minion): Promise<void> {
     }
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop)
     process.on('disconnect', stop)
+    // The server may have died while this agent was starting.
+    if (process.send !== undefined && !process.connected) stop()
   })
 }
 

@@ -138,7 +138,9 @@ export class Returns {
   async #send(batch: Batch | null): Promise<void> {
     const grains = this.#grains
     const items = grains === null ? (batch?.items ?? []) : []
-    const acks = [...this.#acks].slice(0, MAX_ACKS)
+    // A return says that the job arrived, and saves the server writing that down.
+    for (const item of items) if (item.kind === 'return') this.#acks.delete(String(item.return.jid))
+    const acks = this.#acksDue ? [...this.#acks].slice(0, MAX_ACKS) : []
     this.#pulse = false
     try {
       const { refused } = await this.#o.post({ spool: this.#o.spool.id, items, acks, ...(grains ? { grains } : {}) })

@@ -1,0 +1,19 @@
+/** An agent in a process of its own whose jobs never end, to be killed. Arguments: directory, server URL. */
+import { Minion } from '../../src/minion/minion.js'
+
+const [dir, url] = process.argv.slice(2) as [string, string]
+const minion = new Minion({
+  id: 'web1',
+  urls: [url],
+  dir,
+  spoolBytes: 1024 * 1024,
+  acceptanceWaitMs: 50,
+  reconnectMs: { first: 10, max: 50 },
+  runner: async () => ({
+    grains: {},
+    execute: () => new Promise(() => {}),
+    stop: async () => {}
+  }),
+  log: { debug() {}, info() {}, warn() {}, error() {} }
+})
+await minion.start()
