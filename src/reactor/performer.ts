@@ -120,6 +120,8 @@ export class Performer {
   async #fetch(): Promise<void> {
     this.#dirty = false
     this.#retryUs = Infinity
+    // What ends while the store is read may still be in the answer.
+    const busy = new Set(this.#busy.keys())
     const nowUs = this.#o.clock.nowUs()
     const reactions = await this.#o.store.reactions.openReactions(nowUs, FETCH)
     const plans = await this.#o.store.reactions.openPlans(nowUs, FETCH)
@@ -129,8 +131,8 @@ export class Performer {
       works.set(seq, work)
       return work
     }
-    for (const plan of plans) if (!this.#busy.has(plan.event)) workOf(plan.event).plans.push(plan)
-    for (const reaction of reactions) if (!this.#busy.has(reaction.event)) workOf(reaction.event).reactions.push(reaction)
+    for (const plan of plans) if (!busy.has(plan.event)) workOf(plan.event).plans.push(plan)
+    for (const reaction of reactions) if (!busy.has(reaction.event)) workOf(reaction.event).reactions.push(reaction)
     // What a full page leaves out is fetched when some of this is done. It may have cut the plans of its last event in two.
     this.#more = plans.length === FETCH || reactions.length === FETCH
     const cut = plans.length === FETCH ? plans[FETCH - 1]!.event : -1

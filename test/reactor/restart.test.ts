@@ -1,6 +1,8 @@
 import t from 'tap'
+import { brineError } from '../../src/errors.js'
 import type { Store } from '../../src/store/store.js'
 import { pack, type ReactorBench, reactorBench } from '../helpers/reactor.js'
+import { newEvent } from '../helpers/store.js'
 
 /**
  * A store that dies after the n-th call of one method: that call is committed and never answered, and so is every later one of the same
@@ -25,6 +27,20 @@ function dyingAfter(method: 'plan' | 'rendered' | 'dispatched' | 'settle' | 'pub
       }
     })
     return { ...bound(store), [part]: wrapped } as Store
+  }
+}
+
+/** A store with some methods of its reactions replaced. */
+function withReactions(replace: (reactions: Store['reactions']) => Partial<Store['reactions']>) {
+  return (store: Store): Store => {
+    const replaced = replace(store.reactions)
+    const reactions = new Proxy(store.reactions, {
+      get(target, name) {
+        const value = Reflect.get(replaced, name) ?? Reflect.get(target, name)
+        return typeof value === 'function' ? value.bind(target) : value
+      }
+    })
+    return { ...bound(store), reactions }
   }
 }
 
@@ -114,4 +130,42 @@ t.test('a second start changes nothing about what is done', async t => {
   const marker = await second.fire('marker')
   while ((await second.store.reactions.cursor()) < marker) await new Promise(resolve => setImmediate(resolve))
   t.strictSame(await second.reactions(() => true), before)
+})
+
+t.test('while the store cannot write, reactions wait; each is made once when it can again', async t => {
+  let refusals = 3
+  const store = withReactions(reactions => ({
+    rendered: async (...args) => {
+      if (refusals-- > 0) throw brineError('STORE_BUSY')
+      return reactions.rendered(...args)
+    }
+  }))
+  const bench = await reactorBench(t, { files, reactor, store })
+  await bench.fire('go', { who: 'me' })
+  t.strictSame(pack(await bench.reactions(over(3))), { one: 'succeeded', two: 'succeeded', zwei: 'succeeded' })
+  t.strictSame(await begun(bench), { one: 1, two: 1, zwei: 1 })
+  t.ok(refusals < 0)
+})
+
+t.test('when more plans wait than may, the reactor says that it is overloaded until they are worked off', async t => {
+  let release = () => {}
+  const held = new Promise<void>(resolve => {
+    release = resolve
+  })
+  const store = withReactions(reactions => ({
+    openPlans: async (...args) => {
+      await held
+      return reactions.openPlans(...args)
+    }
+  }))
+  const empty = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`none${n}.sls`, '']))
+  const bench = await reactorBench(t, { files: empty, reactor: [{ 'n/*': 'DIR/none*.sls' }], store })
+  const events = Array.from({ length: 101 }, (_, n) => newEvent(`n/${n}`))
+  await bench.store.events.append(events)
+  while (!bench.reactor.overloaded()) await new Promise(resolve => setImmediate(resolve))
+  t.equal(bench.reactor.backlog().open, 10_100)
+  release()
+  while (bench.reactor.backlog().open > 0) await new Promise(resolve => setImmediate(resolve))
+  t.equal(bench.reactor.overloaded(), false)
+  t.strictSame(await bench.store.reactions.openPlans(Number.MAX_SAFE_INTEGER, 10), [])
 })
