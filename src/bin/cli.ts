@@ -12,9 +12,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 
 const { version } = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string }
-const code = await main(process.argv.slice(2), processTerminal(), version)
-if (code !== null) {
-  process.exitCode = code
-  // Kept-alive connections would hold the process for seconds; what was printed must be out before it ends.
-  process.stdout.write('', () => process.stderr.write('', () => process.exit()))
-}
+process.exitCode = await main(process.argv.slice(2), processTerminal(), version)
+// Kept-alive connections would hold the process for seconds; what was printed must be out before it ends.
+process.stdout.write('', () => process.stderr.write('', () => process.exit()))

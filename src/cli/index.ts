@@ -6,11 +6,11 @@ import { FORMATS } from './output.js'
 import type { Terminal } from './terminal.js'
 
 /**
- * Runs one command. Resolves with the exit code, or null when the process has something left to do (a server or a minion runs).
+ * Runs one command. Resolves with the exit code; `start` and `minion` when they have been stopped.
  * What a command does is loaded when it is called, so that `brine --help` need not load the server.
  */
-export async function main(args: readonly string[], terminal: Terminal, version = 'unknown'): Promise<number | null> {
-  let exit: Exit | null = 'ok'
+export async function main(args: readonly string[], terminal: Terminal, version = 'unknown'): Promise<number> {
+  let exit: Exit = 'ok'
   const program = build(terminal, version, result => {
     exit = result
   })
@@ -19,7 +19,7 @@ export async function main(args: readonly string[], terminal: Terminal, version 
   } catch (error) {
     exit = tell(error, terminal)
   }
-  return exit === null ? null : EXIT[exit].code
+  return EXIT[exit].code
 }
 
 /** Says what went wrong, for people: the text, what to do about it, never a stack for what is foreseen. */
@@ -34,9 +34,9 @@ function tell(error: unknown, terminal: Terminal): Exit {
   return 'internal'
 }
 
-type Done = (exit: Exit | null) => void
+type Done = (exit: Exit) => void
 /** What a command does: its arguments, then its options, then the command itself, as commander passes them. */
-type Action = (...values: never[]) => Promise<Exit | null>
+type Action = (...values: never[]) => Promise<Exit>
 
 function build(terminal: Terminal, version: string, done: Done): Command {
   const program = new Command('brine')
@@ -68,7 +68,7 @@ interface Context {
 
 function does(command: Command, { done }: Context, action: Action): Command {
   return command.action(async (...values: unknown[]) => {
-    done(await (action as (...values: unknown[]) => Promise<Exit | null>)(...values))
+    done(await (action as (...values: unknown[]) => Promise<Exit>)(...values))
   })
 }
 

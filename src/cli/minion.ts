@@ -11,12 +11,13 @@ export interface MinionCommandOptions extends ConfigOptions {
   readonly logLevel?: string
 }
 
-/** `brine minion`: runs a minion until it is stopped. Null: it runs now, and the process ends when it does. */
-export async function minion(terminal: Terminal, options: MinionCommandOptions): Promise<Exit | null> {
+/** `brine minion`: runs a minion until SIGINT or SIGTERM, when it ends its jobs first; a second signal ends it at once. */
+export async function minion(terminal: Terminal, options: MinionCommandOptions): Promise<Exit> {
   const flags = { id: options.id, master: options.master, minion_dir: options.dir, data_dir: options.data, log_level: options.logLevel }
   const { config, warnings } = load(terminal, options, flags)
   for (const warning of warnings) terminal.err(`warning: ${warning}\n`)
   const { runMinion } = await import('../bin/minion.js')
-  await runMinion(config)
-  return null
+  const { ended } = await runMinion(config)
+  await ended
+  return 'ok'
 }

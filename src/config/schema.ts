@@ -1,6 +1,7 @@
 import { type ExternalAuth, readExternalAuth } from '../auth/external-auth.js'
 import type { Setting } from './setting.js'
 import {
+  addresses,
   boolean,
   choice,
   choices,
@@ -265,10 +266,11 @@ reactor:
   },
   'A minion (brine minion)': {
     id: optionalText({ default: null, for: 'minion', meaning: "The minion's id. null: the host name.", flag: '--id <id>' }),
-    master: text({
+    master: addresses({
       default: 'http://127.0.0.1:8000',
       for: 'minion',
-      meaning: 'URL of the server. A bare host name means http://HOST:8000.',
+      meaning:
+        'URL of the server, or several (a list, or separated by commas), the preferred one first. A bare host name means http://HOST:8000.',
       flag: '--master <url>'
     }),
     minion_dir: optionalPath({

@@ -28,6 +28,15 @@ export function optionalPath(row: Row<string | null>): Setting<string | null> {
   })
 }
 
+/** Salt's `master`: an address, or a list of them, which becomes one text with commas. */
+export function addresses(row: Row<string>): Setting<string> {
+  const read = (value: unknown): Read<string> => {
+    const list = readTexts(value)
+    return 'value' in list ? { value: list.value.join(', ') } : list
+  }
+  return define(row, 'text or list of texts', read, { textual: true })
+}
+
 /** A text out of a written-out list; `aliases` are other words for one of them. */
 export function choice<const C extends string>(
   row: Row<C> & { readonly choices: readonly C[]; readonly aliases?: Readonly<Record<string, NoInfer<C>>> }

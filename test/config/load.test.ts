@@ -153,6 +153,16 @@ t.test('values from the environment are YAML, except where the setting is a text
   t.match(mistakes({ env: { BRINE_REACTOR: '[{' } }), /BRINE_REACTOR: reactor must be/)
 })
 
+t.test("a minion's configuration loads, with one master or several", async t => {
+  const dir = t.testdir({
+    minion: 'master: [one, "two:9000"]\nid: web1\nfile_client: remote',
+    'minion.d': { 'g.conf': 'grains: {role: web}' }
+  })
+  const { config } = loadConfig({ files: [join(dir, 'minion')] })
+  t.strictSame([config.master, config.id, config.grains], ['one, two:9000', 'web1', { role: 'web' }])
+  t.equal(loadConfig({ env: { BRINE_MASTER: 'salt' } }).config.master, 'salt')
+})
+
 t.test('variables that Kubernetes sets for a service called brine are no settings', async t => {
   const { config, warnings } = loadConfig({
     env: { BRINE_PORT: 'tcp://10.0.0.1:8000', BRINE_PORT_8000_TCP_ADDR: '10.0.0.1', BRINE_SERVICE_HOST: '10.0.0.1' }

@@ -3,7 +3,7 @@ import { main } from '../../src/cli/index.js'
 import type { Terminal } from '../../src/cli/terminal.js'
 
 export interface CommandRun {
-  readonly code: number | null
+  readonly code: number
   readonly out: string
   readonly err: string
 }
