@@ -81,9 +81,9 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
     undo.push(
       () => http?.close(),
       () => link.stop(),
-      () => commands.stop(),
       () => jobs.stop(),
-      () => reactor.stop()
+      // Together: the reactor waits for the functions that it called, and these end when the commands do.
+      () => Promise.all([reactor.stop(), commands.stop()])
     )
     const services: Services = { config, log, clock, store, events, hub, auth, keys, link, jobs, commands, reactor }
     http = await buildHttp(services, { routes })
