@@ -60,7 +60,7 @@ export class Dispatcher {
 
   /**
    * Makes one planned reaction's call, or records why it is not made. Resolves when that is in the store; a runner or wheel function then
-   * still runs. @throws STORE_… when the store cannot write now: the reaction stays planned
+   * still runs. @throws STORE_… when the store cannot write now, SHUTTING_DOWN when it is too late: the reaction stays planned
    */
   async dispatch(reaction: ReactionRecord, event: StoredEvent): Promise<void> {
     const call = reaction.call as ReactionCall
@@ -72,7 +72,7 @@ export class Dispatcher {
       else await this.#publish(reaction, event, call, cause)
     } catch (error) {
       const known = isBrineError(error)
-      if (known && error.code.startsWith('STORE_')) throw error
+      if (known && (error.code.startsWith('STORE_') || error.code === 'SHUTTING_DOWN')) throw error
       // A mistake of brine itself must not be tried for ever.
       if (!known) this.#o.log.warn({ err: error, reaction: reaction.id }, 'a reaction failed unexpectedly')
       await this.#failed(reaction, event, (error as Error).message, known && error.status >= 500)
