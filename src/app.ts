@@ -14,6 +14,7 @@ import { Commands } from './jobs/lowstate.js'
 import { meantMinions } from './jobs/target.js'
 import { Keys } from './keys/keys.js'
 import { HttpLink } from './link/http.js'
+import { Presence } from './link/presence.js'
 import { buildHttp } from './plugins/http.js'
 import { createTokenCodec } from './plugins/jwt.js'
 import { Reactor } from './reactor/reactor.js'
@@ -75,6 +76,9 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
     const retention = new Retention({ store, clock, settings: config, log: log.child({ part: 'retention' }) })
     retention.start()
     undo.push(() => retention.stop())
+    const presence = new Presence({ link, events, config, log: log.child({ part: 'presence' }) })
+    presence.start()
+    undo.push(() => presence.stop())
 
     let http: FastifyInstance | null = null
     // Backwards from here: no new reactions, whoever waits for minions is told so, their streams end, and then nothing holds the server open.

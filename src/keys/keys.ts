@@ -41,8 +41,11 @@ export type Directory = (typeof DIRECTORIES)[KeyState]
 
 /** Pending and denied keys that are kept at most: anybody can bring one. More than a large fleet has at its first start. */
 const MAX_UNPROVEN = 20_000
-/** Contacts of keys that are not accepted, per second: each is an event on disk. 10,000 new minions that ask every 10 s need 1,000. */
-const UNPROVEN_PER_SECOND = 1000
+/**
+ * Contacts of keys that are not accepted: anybody can make them, and each is an event on disk. So many at once (a fleet that is set up), and so
+ * many per second in the long run; whoever comes beyond that is told to come back, and does.
+ */
+const UNPROVEN = { burst: 1000, perSecond: 100 }
 /** Moves that are written at a time: as many as a commit gathers with profit, far from what the store refuses. */
 const MOVES_AT_ONCE = 200
 
@@ -78,10 +81,11 @@ export class Keys {
   #accepted: readonly string[] | null = null
   /** Ids whose key is being changed, with what must come first: moves of one id never overlap. */
   readonly #turns = new Map<string, Promise<unknown>>()
-  #unproven = { second: 0, count: 0 }
+  #unproven: { left: number; atUs: number }
 
   constructor(options: KeysOptions) {
     this.#o = options
+    this.#unproven = { left: UNPROVEN.burst, atUs: options.clock.nowUs() }
   }
 
   /** Reads what is stored. Before it has resolved, no id is known. */
@@ -323,11 +327,12 @@ export class Keys {
     return this.#o.events.prepare(tag, data, { source: 'server' })
   }
 
-  /** Anybody can ask to be a minion, and each question is an event: beyond so many per second they are told to come back. */
   #countUnproven(): void {
-    const second = Math.floor(this.#o.clock.nowUs() / 1_000_000)
-    if (second !== this.#unproven.second) this.#unproven = { second, count: 0 }
-    if (++this.#unproven.count > UNPROVEN_PER_SECOND) throw new BrineError('RATE_LIMITED', ['1'], { retryAfter: 1 })
+    const nowUs = this.#o.clock.nowUs()
+    const { left, atUs } = this.#unproven
+    const refilled = Math.min(UNPROVEN.burst, left + ((nowUs - atUs) / 1_000_000) * UNPROVEN.perSecond)
+    if (refilled < 1) throw new BrineError('RATE_LIMITED', ['10'], { retryAfter: 10 })
+    this.#unproven = { left: refilled - 1, atUs: nowUs }
   }
 
   #unprovenKeys(): number {

@@ -24,6 +24,9 @@ export interface ReceiverOptions {
   readonly config: { readonly enable_legacy_startup_events: boolean }
 }
 
+/** Bytes of a minion's grains as JSON. They are 10 KB; the server keeps those of all minions in memory. */
+const MAX_GRAINS = 1024 * 1024
+
 /** Fields of the envelope: what a minion adds cannot take their place. */
 const ENVELOPE = new Set(['id', 'tag', 'data', 'cmd', 'pretag', '_stamp'])
 
@@ -40,7 +43,7 @@ export class Receiver {
    */
   async receive(minion: Caller, up: Up): Promise<UpAnswer> {
     const id = minion.user
-    if (up.grains) await this.#o.keys.putFacts(id, up.grains)
+    if (up.grains) await this.#o.keys.putFacts(id, boundedGrains(up.grains))
     const [, refused] = await Promise.all([
       up.acks.length > 0 ? this.#o.store.jobs.acknowledge(id, up.acks) : undefined,
       this.#items(minion, up)
@@ -82,6 +85,11 @@ export class Receiver {
     }
     return causes
   }
+}
+
+function boundedGrains(grains: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  if (JSON.stringify(grains).length > MAX_GRAINS) throw brineError('FIELD_INVALID', 'grains', `must not be larger than ${MAX_GRAINS} bytes`)
+  return grains
 }
 
 /** Salt's envelope of an event from a minion, in the order in which Salt prints it (golden/README section 1). */

@@ -16,14 +16,16 @@ export default fp(
     measureServices(metrics, app.services)
     const seconds = new Histogram({
       name: 'brine_http_request_duration_seconds',
-      help: 'From a request to the end of its answer; event streams are not among them.',
+      help: 'From a request to the end of its answer; streams of events and jobs are not among them.',
       labelNames: ['method', 'route', 'status'],
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
       registers: [metrics]
     })
     app.decorate('metrics', metrics)
     app.addHook('onResponse', (request, reply, done) => {
-      if (String(reply.getHeader('content-type')).startsWith('text/event-stream')) return done()
+      const isStream =
+        request.routeOptions.url === '/minion/stream' || String(reply.getHeader('content-type')).startsWith('text/event-stream')
+      if (isStream) return done()
       seconds.observe(
         { method: request.method, route: request.routeOptions.url ?? 'none', status: reply.statusCode },
         reply.elapsedTime / 1000

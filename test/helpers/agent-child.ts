@@ -1,5 +1,6 @@
 /** An agent in a process of its own whose jobs never end, to be killed. Arguments: directory, server URL. */
 import { Minion } from '../../src/minion/minion.js'
+import { silent } from './log.js'
 
 const [dir, url] = process.argv.slice(2) as [string, string]
 const minion = new Minion({
@@ -14,6 +15,6 @@ const minion = new Minion({
     execute: () => new Promise(() => {}),
     stop: async () => {}
   }),
-  log: { debug() {}, info() {}, warn() {}, error() {} }
+  log: silent
 })
 await minion.start()

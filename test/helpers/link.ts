@@ -28,7 +28,7 @@ export interface LinkTest extends HttpTest {
 }
 
 /** The HTTP server with keys, link and jobs over a real store, listening. */
-export async function linkServer(t: Test, options: Omit<HttpTestOptions, 'services'> = {}): Promise<LinkTest> {
+export async function linkServer(t: Test, options: Omit<HttpTestOptions, 'services'> & { readonly port?: number } = {}): Promise<LinkTest> {
   const http = await httpServer(t, { ...options, services: linkServices })
   const { keys, link, jobs, store } = http.services
   await keys.start()
@@ -44,7 +44,8 @@ export async function linkServer(t: Test, options: Omit<HttpTestOptions, 'servic
     }
     return found
   }
-  return { ...http, url: await http.listen(), keys, link, jobs, told }
+  const url = await http.app.listen({ host: '127.0.0.1', port: options.port ?? 0 })
+  return { ...http, url, keys, link, jobs, told }
 }
 
 function linkServices(base: Services): Partial<Services> {

@@ -196,13 +196,15 @@ t.test('a listener that fails hides nothing from the others', async t => {
   t.equal(failures.length, 2)
 })
 
-t.test('unaccepted keys that knock too often in one second are told to wait', async t => {
+t.test('unaccepted keys that knock too often are told to wait; accepted ones are not', async t => {
   const { keys, clock } = await setUp(t)
+  await keys.vouch('known', one.pub)
   await keys.contact('web1', one.pub)
-  const answers = await Promise.allSettled(Array.from({ length: 1001 }, () => keys.contact('web1', one.pub)))
+  const answers = await Promise.allSettled(Array.from({ length: 1100 }, () => keys.contact('web1', one.pub)))
   const refused = answers.filter(each => each.status === 'rejected')
-  t.ok(refused.length > 0 && refused.length < 1001)
-  t.ok(refused.every(each => each.status === 'rejected' && each.reason.code === 'RATE_LIMITED' && each.reason.retryAfter === 1))
+  t.ok(refused.length > 50 && refused.length < 1000, String(refused.length))
+  t.ok(refused.every(each => each.status === 'rejected' && each.reason.code === 'RATE_LIMITED' && each.reason.retryAfter > 0))
+  t.equal(await keys.contact('known', one.pub), 'accepted')
   clock.pass(1)
   t.equal(await keys.contact('web1', one.pub), 'pending')
 })
