@@ -12,9 +12,18 @@ export function keywords(texts: readonly string[]): Record<string, unknown> {
   )
 }
 
-/** Event data from `--data JSON` and `k=v …`; the latter win. */
+/** Event data from `--json JSON`, or a YAML mapping as the first text (`'{version: 1}'`, as `salt-call event.send` takes it), and `k=v …`, which win. */
 export function eventData(json: string | undefined, texts: readonly string[]): Record<string, unknown> {
-  return { ...(json === undefined ? {} : jsonObject(json)), ...keywords(texts) }
+  const first = texts[0]?.trimStart().startsWith('{') ? yamlArgument(texts[0]) : undefined
+  if (first === undefined) return { ...(json === undefined ? {} : jsonObject(json)), ...keywords(texts) }
+  if (json !== undefined) throw brineError('USAGE', 'the data is given twice: as a mapping and with --json')
+  if (typeof first !== 'object' || first === null || Array.isArray(first)) throw brineError('USAGE', `'${texts[0]}' is no YAML mapping`)
+  return { ...first, ...keywords(texts.slice(1)) }
+}
+
+/** Arguments of a function as typed: `name=value` stays text (the server splits it), anything else is read as YAML, as Salt's commands do. */
+export function functionArguments(texts: readonly string[]): unknown[] {
+  return texts.map(text => (splitKeyword(text) === null ? yamlArgument(text) : text))
 }
 
 function jsonObject(text: string): Record<string, unknown> {

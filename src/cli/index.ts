@@ -146,14 +146,14 @@ function addEvents(program: Command, context: Context): void {
   )
   does(watch, context, async (globs: never, options: never) => (await import('./event.js')).watch(terminal, globs, options))
 
-  const send = formatted(remote(event.command('send [tag] [name=value...]')))
-    .description('fire an event; done when it is on disk. Prints its id')
+  const send = formatted(remote(event.command('send [tag] [data...]')))
+    .description('fire an event; done when it is on disk. Prints its id. The data: name=value, or a YAML mapping, or both')
     .option('--json <object>', 'the data as JSON; - reads stdin')
     .option('--lines', 'fire one event per line of stdin, each {"tag": …, "data": …}')
     .option('--idempotency-key <key>', 'firing again with this key fires nothing and prints the first id')
   examples(
     send,
-    'brine event send ci/done/42 status=ok seconds=12\nbrine event send ci/report --json - < report.json\nbrine event send --lines < events.ndjson'
+    "brine event send ci/done/42 status=ok seconds=12\nbrine event send myco/tag '{success: True, message: It works!}'\nbrine event send ci/report --json - < report.json\nbrine event send --lines < events.ndjson"
   )
   does(send, context, async (tag: never, texts: never, options: never) => (await import('./event.js')).send(terminal, tag, texts, options))
 }

@@ -1,4 +1,5 @@
 import { brineError } from '../errors.js'
+import { functionArguments } from './arguments.js'
 import { connect, type RemoteOptions } from './client.js'
 import type { Exit } from './exit.js'
 import { type Format, format } from './output.js'
@@ -25,7 +26,7 @@ export async function run(terminal: Terminal, fun: string, arg: readonly string[
   const chunk = {
     client: options.async ? `${kind}_async` : kind,
     fun,
-    arg,
+    arg: functionArguments(arg),
     ...(options.target === undefined ? {} : { tgt: options.target, tgt_type: options.targetType ?? 'glob' }),
     ...(options.timeout === undefined ? {} : { timeout: Number(options.timeout) }),
     ...(options.async || kind === 'wheel' ? {} : { full_return: true })

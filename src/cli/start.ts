@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { ConfigOptions } from './config.js'
 import { load } from './config.js'
 import type { Exit } from './exit.js'
@@ -13,6 +14,9 @@ export interface StartOptions extends ConfigOptions {
   readonly minion?: boolean
   readonly minionId?: string
 }
+
+/** A stop takes well under two seconds. What hangs longer is cut by the end of the process: what was acknowledged is on disk. */
+const LONGEST_STOP_MS = 8000
 
 /** `brine start`: runs the server until Ctrl-C (SIGINT) or SIGTERM. A second one ends it at once, as a crash would. */
 export async function start(terminal: Terminal, options: StartOptions): Promise<Exit> {
@@ -30,6 +34,8 @@ export async function start(terminal: Terminal, options: StartOptions): Promise<
   const interrupted = terminal.interrupted()
   const server = await startServer(config, { print: line => terminal.out(`${line}\n`) })
   if (!interrupted.aborted) await once(interrupted, 'abort')
-  await server.stop()
-  return 'ok'
+  const stopped = server.stop().then(() => true)
+  if (await Promise.race([stopped, wait(LONGEST_STOP_MS, false, { ref: false })])) return 'ok'
+  terminal.err(`brine: something did not end within ${LONGEST_STOP_MS / 1000} s and was cut off\n`)
+  return 'internal'
 }

@@ -42,6 +42,16 @@ t.test('event send fires an event and prints its id; data come from JSON and nam
   t.match(JSON.parse(event!.json), { status: 'ok', n: 12, list: [1, 'two'], x: { y: null } })
 })
 
+t.test('event send takes a YAML mapping, as salt-call event.send does, with name=value over it', async t => {
+  const { env, store } = await server(t, {})
+  const sent = await brine(['event', 'send', 'myco/mytag/success', '{success: True, message: "It works!", n: 1}', 'n=2'], { env })
+  t.equal(sent.code, 0)
+  const stored = await store.events.get(await store.events.head())
+  t.match(JSON.parse(stored!.json), { success: true, message: 'It works!', n: 2 })
+  t.equal((await brine(['event', 'send', 'x', '{a: 1}', '--json', '{}'], { env })).code, 2, 'data given twice')
+  t.equal((await brine(['event', 'send', 'x', '{a'], { env })).code, 2, 'no mapping')
+})
+
 t.test('event send reads stdin, for one event and for many', async t => {
   const { env, store } = await server(t)
   t.equal((await brine(['event', 'send', 'a', '--json', '-'], { env, stdin: '{"k": 1}' })).code, 0)
