@@ -1,21 +1,11 @@
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
+import { createPublicKey, type KeyObject } from 'node:crypto'
+
+export { fingerprint } from '../shared/fingerprint.js'
 
 /** Bits of an RSA key that is taken: smaller ones can be factored, larger ones make the server work for whoever sends them. */
 const KEY_BITS = { min: 2048, max: 8192 }
 /** An RSA key of 8192 bits is 1.4 KB of PEM. */
 const MAX_PEM = 4096
-
-/**
- * Salt's fingerprint of a public key (`salt-key -f`): the hash of the PEM's body lines with their newlines, header and footer dropped, as
- * colon-separated hex (golden/wire section 3).
- * @param hashType a name that Node's crypto knows; throws its error otherwise
- */
-export function fingerprint(pem: string, hashType = 'sha256'): string {
-  const lines = pem.split(/\r?\n/).filter(line => line.trim() !== '')
-  const body = lines.slice(1, -1).map(line => `${line}\n`)
-  const hex = createHash(hashType).update(body.join('')).digest('hex')
-  return hex.match(/../g)!.join(':')
-}
 
 /**
  * A public key as it is kept and compared: PEM, SubjectPublicKeyInfo, lines of 64, without a final newline (as Salt's minions send it).

@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import type { ByeReason, Down, EnrollAnswer, JobMessage, TokenAnswer } from '../protocol/messages.js'
 import { PROTOCOL } from '../protocol/version.js'
 import { Backoff } from '../shared/backoff.js'
+import { fingerprint } from '../shared/fingerprint.js'
 import { sleep } from '../shared/sleep.js'
 import type { MinionLog } from './context.js'
 import { Heartbeat } from './heartbeat.js'
@@ -153,12 +154,13 @@ export class Connection {
     this.#renewal = setTimeout(() => void this.#renew(), inMs)
   }
 
-  /** A renewal that fails is tried again until the token ends; then the stream ends too, and the loop begins anew. */
+  /** A renewal that fails, or finds no connection, is tried again until the token ends; then the stream ends too, and the loop begins anew. */
   async #renew(): Promise<void> {
-    if (this.#stream === null) return
     try {
-      await this.#authenticate(true)
+      if (this.#stream === null) this.#planRenewal(RENEW_AGAIN_MS)
+      else await this.#authenticate(true)
     } catch (error) {
+      if (this.#stopping.signal.aborted) return
       this.#o.log.warn({ error: (error as Error).message }, 'the token could not be renewed; it is tried again')
       this.#planRenewal(RENEW_AGAIN_MS)
     }
@@ -244,12 +246,12 @@ export class Connection {
     return this.#backoff.next()
   }
 
+  /** Shows the fingerprint, so that people can compare it with `brine key finger` before they accept. */
   #pauseUntilAccepted({ state }: NotAccepted): number {
-    const hint = state === 'pending' ? `; accept it there with: brine key accept ${this.#o.id}` : ''
-    this.#say(
-      state === 'pending' ? 'info' : 'error',
-      `${this.#servers[this.#server]!.url} has the key of '${this.#o.id}' as ${state}${hint}`
-    )
+    const { id, identity } = this.#o
+    const key = `the key of '${id}' (${fingerprint(identity.pub)})`
+    const hint = state === 'pending' ? `; accept it there with: brine key accept ${id}` : ''
+    this.#say(state === 'pending' ? 'info' : 'error', `${this.#servers[this.#server]!.url} has ${key} as ${state}${hint}`)
     return this.#acceptanceWait() * (state === 'pending' ? 1 : DECIDED)
   }
 

@@ -43,11 +43,6 @@ export class JobJournal {
     return { journal, interrupted: [...open.values()] }
   }
 
-  /** Jobs that have arrived and not ended. */
-  get running(): number {
-    return this.#open.size
-  }
-
   /** Notes that a job has arrived; `known`: it had before, and must not run again. Resolves once it is on disk. */
   async arrived(job: Job): Promise<'new' | 'known'> {
     if (this.#open.has(job.jid) || this.#ended.has(job.jid)) return 'known'

@@ -42,7 +42,7 @@ export interface MinionOptions {
   readonly random?: () => number
 }
 
-/** Jobs that have arrived and not ended. Beyond it no more are read from the stream; they stay with the server. */
+/** Jobs that have come and not ended. Beyond it no more are read from the stream; they stay with the server. */
 const MAX_JOBS = 1000
 /** A return that the disk did not take is tried again so often, until it does. */
 const DISK_AGAIN_MS = 5000
@@ -168,22 +168,27 @@ export class Minion {
     for (const tag of [LEGACY_MINION_START, minionStart(id)]) await this.#keep({ kind: 'event', tag, data })
   }
 
-  /** A job runs once: it is in the journal before it is acknowledged, and acknowledged again when it comes again. */
+  /** Takes a job from the stream; waits when there are too many, and the stream with it. */
   async #onJob(message: JobMessage): Promise<void> {
+    while (this.#jobs.size >= MAX_JOBS) await Promise.race(this.#jobs)
     if (this.#closing.signal.aborted) return
-    while (this.#journal!.running >= MAX_JOBS) await Promise.race(this.#jobs)
-    const job = jobOf(message)
-    const arrived = await this.#journal!.arrived(job)
-    this.#returns!.acknowledge(job.jid)
-    if (arrived === 'known') return
-    const run = this.#run(job).finally(() => this.#jobs.delete(run))
+    const run = this.#take(jobOf(message)).finally(() => this.#jobs.delete(run))
     this.#jobs.add(run)
   }
 
-  async #run(job: Job): Promise<void> {
+  /** A job runs once: it is in the journal before it is acknowledged, and only acknowledged when it comes again. */
+  async #take(job: Job): Promise<void> {
+    try {
+      const arrived = await this.#journal!.arrived(job)
+      this.#returns!.acknowledge(job.jid)
+      if (arrived === 'known') return
+    } catch (error) {
+      this.#o.log.error({ err: error, jid: job.jid }, 'a job could not be written down and is not run; the server will send it again')
+      return
+    }
     const outcome = await this.#runner!.execute(job)
-    const stopping = this.#closing.signal.aborted
-    await this.#finish(job, outcome === null && stopping ? interruption(job) : outcome)
+    const killed = outcome === null && this.#closing.signal.aborted
+    await this.#finish(job, killed ? interruption(job) : outcome)
   }
 
   /** The return is on disk before the journal forgets the job. A crash between the two returns it twice, which the server notices. */

@@ -107,7 +107,7 @@ export class Returns {
       const woken = new Promise<void>(resolve => {
         this.#wake = resolve
       })
-      const batch = await this.#batch()
+      const batch = this.#o.isOpen() ? await this.#batch() : null
       const idle = batch === null && !this.#hasMore()
       if (idle) this.#tellFlushed()
       if (idle || !this.#o.isOpen()) await woken

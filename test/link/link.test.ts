@@ -200,6 +200,26 @@ t.test('a return is recorded once, however often it is sent, and becomes the eve
   t.equal(returns.length, 1)
 })
 
+t.test('a return that is larger than an event may be is kept whole, and its event says so', async t => {
+  const server = await linkServer(t)
+  const minion = await accepted(server)
+  const { jid } = await publish(server)
+  const large = 'x'.repeat(5 * 1024 * 1024)
+  t.match(await minion.up({ items: [{ kind: 'return', n: 1, return: ret(jid, { return: large }) }] }), {
+    status: 200,
+    body: { refused: [] }
+  })
+  t.equal((await server.store.jobs.returns(jid))[0]?.return, large)
+  t.match((await server.told()).at(-1), { tag: `salt/job/${jid}/ret/web1`, data: { return: 'VALUE_TRIMMED' } })
+})
+
+t.test('grains without measure are refused', async t => {
+  const server = await linkServer(t)
+  const minion = await accepted(server)
+  t.match(await minion.up({ grains: { huge: 'x'.repeat(2 * 1024 * 1024) } }), { status: 400, body: { code: 'FIELD_INVALID' } })
+  t.same([...server.keys.facts()], [])
+})
+
 t.test('events have the envelope of Salt, come in order, and once, however the batches are cut', async t => {
   const server = await linkServer(t)
   const minion = await accepted(server)
