@@ -10,7 +10,7 @@ import type { Encoding } from './encoding.js'
 import { locate, type Start } from './position.js'
 import { Delivered, Recent } from './recent.js'
 import { type EndReason, HEARTBEAT } from './sse.js'
-import { type SubscribeOptions, Subscription } from './subscription.js'
+import { type Sink, type SubscribeOptions, Subscription } from './subscription.js'
 
 export interface HubOptions {
   readonly events: EventStore
@@ -24,6 +24,38 @@ export interface HubOptions {
   readonly heartbeatSeconds?: number
 }
 
+/** Streams that get the same bytes. */
+class Streams {
+  /** By what is written to, so that a round over thousands touches no more memory than their sockets. */
+  readonly endless = new Map<Sink, Subscription>()
+  readonly counted = new Set<Subscription>()
+
+  get empty(): boolean {
+    return this.endless.size + this.counted.size === 0
+  }
+
+  add(subscription: Subscription): void {
+    if (subscription.counted) this.counted.add(subscription)
+    else this.endless.set(subscription.sink, subscription)
+  }
+
+  delete(subscription: Subscription): void {
+    this.counted.delete(subscription)
+    if (this.endless.get(subscription.sink) === subscription) this.endless.delete(subscription.sink)
+  }
+
+  write(events: readonly Delivered[], encoding: Encoding, maxBacklog: number): void {
+    if (this.endless.size > 0) {
+      const bytes = joinBytes(events, encoding)
+      for (const [sink, subscription] of this.endless) {
+        if (sink.writableLength > maxBacklog) subscription.cut()
+        else sink.write(bytes)
+      }
+    }
+    for (const subscription of this.counted) subscription.push(events)
+  }
+}
+
 /** One distinct filter and all who have it: it is asked once per event, whoever and however many they are. */
 class Group {
   readonly key: string
@@ -33,7 +65,7 @@ class Group {
   /** The whole filter. */
   readonly wants: TagTest
   readonly listeners = new Set<(event: StoredEvent) => void>()
-  readonly streams = new Map<Encoding, Set<Subscription>>()
+  readonly streams = new Map<Encoding, Streams>()
   /** Events for the streams, not yet written. */
   pending: Delivered[] = []
   /** Seq of the event that was asked about last: several patterns of one filter may match. */
@@ -58,9 +90,12 @@ const SWEEP_MS = 1000
 /** Events of one turn are written together up to this, then at once: memory does not depend on how much arrives in a turn. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024
 
+/** A live event waits for no longer than this for others to be written with it. */
+const MAX_GATHER_MS = 10
+
 /**
  * Who listens. Hears of each committed batch, in order, from the store and hands it on: to listeners in the same turn, to streams with one
- * write per stream and turn. When nothing was written in this turn yet, that is at once; what arrives later in the turn is gathered.
+ * write per stream and round: at once when nothing was written just now, else together with what arrives meanwhile.
  */
 export class Hub {
   readonly events: EventStore
@@ -228,13 +263,14 @@ export class Hub {
     this.#flush()
     const group = this.#group(subscription.filter)
     const missed = this.#recent!.since(after).filter(({ event }) => group.wants(event.tag))
-    if (missed.length > 0) subscription.push(missed, () => joinBytes(missed, subscription.encoding))
+    if (missed.length > 0) subscription.push(missed)
     if (subscription.ended) {
       this.#dropIfEmpty(group)
       return true
     }
-    const streams = group.streams.get(subscription.encoding) ?? new Set<Subscription>()
-    group.streams.set(subscription.encoding, streams.add(subscription))
+    const streams = group.streams.get(subscription.encoding) ?? new Streams()
+    streams.add(subscription)
+    group.streams.set(subscription.encoding, streams)
     subscription.joined()
     return true
   }
@@ -243,8 +279,9 @@ export class Hub {
     this.#subscriptions.delete(subscription)
     const group = this.#groups.get(filterKey(subscription.filter))
     const streams = group?.streams.get(subscription.encoding)
-    if (!group || !streams?.delete(subscription)) return
-    if (streams.size === 0) group.streams.delete(subscription.encoding)
+    if (!group || !streams) return
+    streams.delete(subscription)
+    if (streams.empty) group.streams.delete(subscription.encoding)
     this.#dropIfEmpty(group)
   }
 
@@ -290,23 +327,33 @@ export class Hub {
     if (this.#pendingBytes > MAX_PENDING_BYTES) this.#flush()
   }
 
-  /** Writes what is pending, and gathers whatever else comes before the turn is over. */
+  /** Writes what is pending; what comes next is gathered for a while. */
   #flush(): void {
     if (this.#dirty.size === 0) return
+    const from = performance.now()
     const groups = [...this.#dirty]
     this.#dirty.clear()
     this.#pendingBytes = 0
     for (const group of groups) {
       const events = group.pending
       group.pending = []
-      for (const [encoding, streams] of group.streams) writeTogether(events, encoding, streams)
+      for (const [encoding, streams] of group.streams) streams.write(events, encoding, this.bufferBytes)
     }
-    if (this.#gathering) return
+    if (!this.#gathering) this.#gather(performance.now() - from)
+  }
+
+  /**
+   * Until the turn is over, or for as long as the last round took, if that was long: then at most half of the time goes into writing, the
+   * other half into what there is to write, and the more streams there are the more goes into one write.
+   */
+  #gather(roundMs: number): void {
     this.#gathering = true
-    setImmediate(() => {
+    const done = () => {
       this.#gathering = false
       this.#flush()
-    })
+    }
+    if (roundMs < 1) setImmediate(done)
+    else setTimeout(done, Math.min(roundMs, MAX_GATHER_MS))
   }
 
   // ── the rest ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -355,15 +402,6 @@ export class Hub {
     this.#waiters = []
     for (const wake of waiters) wake()
   }
-}
-
-function writeTogether(events: readonly Delivered[], encoding: Encoding, streams: ReadonlySet<Subscription>): void {
-  let bytes: Uint8Array | null = null
-  const together = () => {
-    bytes ??= joinBytes(events, encoding)
-    return bytes
-  }
-  for (const subscription of streams) subscription.push(events, together)
 }
 
 function joinBytes(events: readonly Delivered[], encoding: Encoding): Uint8Array {

@@ -26,12 +26,8 @@ export class HttpOutlet implements Outlet {
     return response.socket === null || response.socket.destroyed ? null : new HttpOutlet(response, response.socket)
   }
 
-  get backlog(): number {
-    return this.#socket.writableLength
-  }
-
-  write(bytes: Uint8Array): void {
-    if (!this.#socket.destroyed) this.#socket.write(bytes)
+  get sink(): Socket {
+    return this.#socket
   }
 
   writeAll(parts: readonly Uint8Array[]): void {

@@ -8,14 +8,19 @@ import { locate, type Start } from './position.js'
 import type { Delivered } from './recent.js'
 import { type EndReason, endFrame, gapFrame } from './sse.js'
 
-/** Where a subscription's bytes go: a connection, seen from here. */
-export interface Outlet {
+/** What the hub writes to directly: a socket, seen from here. */
+export interface Sink {
   /** Takes the bytes; they are shared with other streams and never changed. */
-  write(bytes: Uint8Array): void
-  /** Takes several at once. */
-  writeAll(parts: readonly Uint8Array[]): void
+  write(bytes: Uint8Array): unknown
   /** Bytes taken and not yet handed to the system. */
-  readonly backlog: number
+  readonly writableLength: number
+}
+
+/** Where a subscription's bytes go: a connection. */
+export interface Outlet {
+  readonly sink: Sink
+  /** Writes several at once. */
+  writeAll(parts: readonly Uint8Array[]): void
   /** Resolves when the backlog is gone, or after `withinMs`: true when it is gone. */
   drained(withinMs: number): Promise<boolean>
   /** Writes these bytes, then ends the answer and the connection, at last by force. */
@@ -99,20 +104,21 @@ export class Subscription {
     }
   }
 
-  /**
-   * Events for this stream, pushed by the hub. `together` are the bytes of all of them, made once for all streams of the same filter and
-   * encoding.
-   */
-  push(events: readonly Delivered[], together: () => Uint8Array): void {
-    if (this.ended) return
-    if (this.#outlet.backlog > this.#hub.bufferBytes) this.#cut()
-    else if (this.#remaining > events.length) {
-      this.#remaining -= events.length
-      this.#outlet.write(together())
-    } else {
-      for (const event of events.slice(0, this.#remaining)) this.#outlet.write(event.bytes(this.encoding))
-      this.end('count')
-    }
+  get sink(): Sink {
+    return this.#outlet.sink
+  }
+
+  /** It ends after a number of events, so it does not get the same bytes as the others. */
+  get counted(): boolean {
+    return Number.isFinite(this.#remaining)
+  }
+
+  /** Events for this stream alone: what it missed until it joined, and all events when it is counted. */
+  push(events: readonly Delivered[]): void {
+    if (this.ended || this.#isSlow()) return
+    for (const event of events.slice(0, this.#remaining)) this.sink.write(event.bytes(this.encoding))
+    this.#remaining -= events.length
+    if (this.#remaining <= 0) this.end('count')
   }
 
   /** Called by the hub when this stream is among those it pushes to. */
@@ -121,9 +127,7 @@ export class Subscription {
   }
 
   heartbeat(bytes: Uint8Array): void {
-    if (this.#state !== 'live') return
-    if (this.#outlet.backlog > this.#hub.bufferBytes) this.#cut()
-    else this.#outlet.write(bytes)
+    if (this.live && !this.#isSlow()) this.sink.write(bytes)
   }
 
   /** Ends the stream with a last frame that says why. */
@@ -136,10 +140,10 @@ export class Subscription {
     this.#leave()
   }
 
-  /** Drops the connection, last frame or not. */
-  #cut(): void {
+  /** The reader is too slow: drops the connection, last frame or not. It comes back with its cursor. */
+  cut(): void {
     if (!this.#leave()) return
-    this.#hub.log.info({ backlog: this.#outlet.backlog }, 'a stream was cut: its reader is too slow')
+    this.#hub.log.info({ backlog: this.sink.writableLength }, 'a stream was cut: its reader is too slow')
     this.#hub.counters.cut++
     this.#outlet.cut()
   }
@@ -152,8 +156,14 @@ export class Subscription {
     return true
   }
 
+  #isSlow(): boolean {
+    if (this.sink.writableLength <= this.#hub.bufferBytes) return false
+    this.cut()
+    return true
+  }
+
   #say(frame: string): void {
-    this.#outlet.write(this.encoding.text(frame))
+    this.sink.write(this.encoding.text(frame))
   }
 
   /** Sends history up to and with `upTo`; returns the cursor after it. */
@@ -183,7 +193,7 @@ export class Subscription {
     this.#outlet.writeAll(this.encoding.page(page.bytes))
     this.#remaining -= page.count
     if (this.#remaining <= 0) this.end('count')
-    else if (!(await this.#outlet.drained(STALL_MS))) this.#cut()
+    else if (!(await this.#outlet.drained(STALL_MS))) this.cut()
     return !this.ended
   }
 

@@ -1,9 +1,10 @@
 import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import type { Services } from '../services.js'
 import bodies from './bodies.js'
+import connections from './connections.js'
 import docs from './docs.js'
 import errors, { answerError, clientError } from './errors.js'
-import logging, { requestId } from './logging.js'
+import logging, { requestId, requestLog } from './logging.js'
 import metrics from './metrics.js'
 import security from './security.js'
 
@@ -31,6 +32,7 @@ export async function buildHttp(services: Services, options: HttpOptions): Promi
     loggerInstance: services.log,
     // Fastify's own lines have the URL with its query, where a token may be; `logging` writes ours.
     logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: requestLog,
     genReqId: requestId,
     bodyLimit: config.max_request_body_size,
     trustProxy: config.trusted_proxies.length > 0 ? [...config.trusted_proxies] : false,
@@ -50,7 +52,7 @@ export async function buildHttp(services: Services, options: HttpOptions): Promi
   })
   app.decorate('services', services)
   app.decorateRequest('caller')
-  for (const plugin of [logging, errors, security, bodies, metrics, docs]) await app.register(plugin)
+  for (const plugin of [connections, logging, errors, security, bodies, metrics, docs]) await app.register(plugin)
   await app.register(options.routes)
   const unlisten = auth.onRevoked(jti => hub.revoked(jti))
   app.addHook('onClose', async () => unlisten())

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Bindings } from 'pino'
 
 const START = randomBytes(3).toString('hex')
 let count = 0
@@ -11,6 +12,61 @@ export function requestId(request: Pick<IncomingMessage, 'headers'>): string {
   const given = request.headers['x-request-id']
   return typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given) ? given : `${START}-${(++count).toString(36)}`
 }
+
+/**
+ * A request's log. Most requests log nothing, and a child logger costs more than checking their token, so it is made when it is needed.
+ */
+class RequestLog implements FastifyBaseLogger {
+  readonly #logger: FastifyBaseLogger
+  readonly #bindings: Bindings
+  #child: FastifyBaseLogger | null = null
+
+  constructor(logger: FastifyBaseLogger, bindings: Bindings) {
+    this.#logger = logger
+    this.#bindings = bindings
+  }
+
+  get level(): string {
+    return this.#logger.level
+  }
+
+  child(bindings: Bindings): FastifyBaseLogger {
+    return new RequestLog(this.#logger, { ...this.#bindings, ...bindings })
+  }
+
+  fatal(...line: unknown[]): void {
+    this.#log('fatal', line)
+  }
+
+  error(...line: unknown[]): void {
+    this.#log('error', line)
+  }
+
+  warn(...line: unknown[]): void {
+    this.#log('warn', line)
+  }
+
+  info(...line: unknown[]): void {
+    this.#log('info', line)
+  }
+
+  debug(...line: unknown[]): void {
+    this.#log('debug', line)
+  }
+
+  trace(...line: unknown[]): void {
+    this.#log('trace', line)
+  }
+
+  silent(): void {}
+
+  #log(level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace', line: unknown[]): void {
+    this.#child ??= this.#logger.child(this.#bindings)
+    Reflect.apply(this.#child[level], this.#child, line)
+  }
+}
+
+export const requestLog = (logger: FastifyBaseLogger, bindings: Bindings) => new RequestLog(logger, bindings)
 
 /** Longer than any jid, event id or name in a path; tokens (which some clients put there) are longer still. */
 const MAX_SEGMENT = 36

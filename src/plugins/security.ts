@@ -1,17 +1,28 @@
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
-import helmet from '@fastify/helmet'
 import fp from 'fastify-plugin'
 
-/** Cookies, the headers that tell browsers to be careful, and which other sites' pages may call the API. */
+/**
+ * What tells browsers to be careful, as helmet would (which costs a tenth of a hook's time, header by header). What is answered is data: it is
+ * not to be guessed at, framed, run or loaded by other sites. Pages (docs) set a policy of their own. No HSTS: TLS ends at a proxy, which knows
+ * whether the whole host has it.
+ */
+const HEADERS = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY'
+}
+
+/** Cookies, careful headers, and which other sites' pages may call the API. */
 export default fp(
   async app => {
     await app.register(cookie)
-    await app.register(helmet, {
-      // What is answered is data; pages (docs, console) bring a policy of their own.
-      contentSecurityPolicy: { useDefaults: false, directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] } },
-      // TLS ends at a proxy, which knows whether the whole host has it.
-      strictTransportSecurity: false
+    app.addHook('onRequest', (_request, reply, done) => {
+      reply.headers(HEADERS)
+      done()
     })
     const origins = app.services.config.cors_origin
     if (origins.length === 0) return
