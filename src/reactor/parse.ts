@@ -319,7 +319,6 @@ type Client = (typeof CLIENTS)[number]
 
 /** Keys of a chunk that are not arguments. */
 const INTERNAL = ['__id__', '__sls__', 'name', 'order', 'fun', 'key', 'state']
-const ARGUMENTS = ['args', 'arg', 'kwarg']
 
 function callOf(chunk: Chunk, signatureOf: SignatureOf): CallOutcome {
   const refuse = (kind: ReactionErrorKind, message: string): CallOutcome => ({ call: null, errors: [errorOf(chunk, kind, message)] })
@@ -447,15 +446,26 @@ function bindDirect(chunk: Chunk, signature: Signature): CallArguments | Refusal
   return { arg, kwarg }
 }
 
+/** Keys that a call has a place for; what else stands in a chunk is `other` or `ignored`. */
+const KNOWN_KEYS = new Set([...INTERNAL, 'args', 'arg', 'kwarg'])
+const LOCAL_KEYS = new Set([...KNOWN_KEYS, 'tgt', 'tgt_type', 'ret'])
+
 function planOf(chunk: Chunk, client: Client, { arg, kwarg }: CallArguments): ReactionCallPlan {
-  const own = client === 'local' ? ['tgt', 'tgt_type', 'ret'] : []
-  const skipped = [...INTERNAL, ...ARGUMENTS, ...own]
-  const rest = Object.fromEntries(Object.entries(chunk).filter(([key]) => !skipped.includes(key)))
+  const rest = keysBeyond(chunk, client === 'local' ? LOCAL_KEYS : KNOWN_KEYS)
   const common = { client, fun: chunk.fun, section: chunk.__id__, file: chunk.__sls__, order: chunk.order, arg, kwarg }
-  const others = Object.keys(rest).length === 0 ? {} : client === 'local' ? { other: rest } : { ignored: rest }
-  if (client !== 'local') return { ...common, ...others }
-  const tgtType = typeof chunk.tgt_type === 'string' ? chunk.tgt_type : 'glob'
-  return { ...common, tgt: chunk.tgt, tgt_type: tgtType, ...('ret' in chunk ? { ret: chunk.ret } : {}), ...others }
+  if (client !== 'local') return rest === null ? common : { ...common, ignored: rest }
+  const target = { tgt: chunk.tgt, tgt_type: typeof chunk.tgt_type === 'string' ? chunk.tgt_type : 'glob' }
+  return { ...common, ...target, ...('ret' in chunk ? { ret: chunk.ret } : {}), ...(rest === null ? {} : { other: rest }) }
+}
+
+function keysBeyond(chunk: Chunk, known: ReadonlySet<string>): Record<string, unknown> | null {
+  let rest: Record<string, unknown> | null = null
+  for (const key of Object.keys(chunk)) {
+    if (known.has(key)) continue
+    rest ??= {}
+    setOwn(rest, key, chunk[key])
+  }
+  return rest
 }
 
 /**

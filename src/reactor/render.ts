@@ -16,7 +16,7 @@ import type { Expression, Template } from './template/nodes.js'
 import type { Output } from './template/output.js'
 import { parseExpressionText, parseTemplate } from './template/parser.js'
 import { Scope } from './template/scope.js'
-import { readYamlParts } from './template/slots.js'
+import { readJsonParts, readYamlParts } from './template/slots.js'
 import { firstOf, fromValue, PyDict, toNeutral, toValue, type Value } from './template/values.js'
 
 export type { Loader } from './template/env.js'
@@ -77,8 +77,7 @@ function pipeline(renderers: readonly string[], body: string, event: EventContex
   if (!renderers.includes('jinja')) return last === 'json' ? readJson(body, event.file) : readYaml(body, event.file)
   const output = run(body, eventContext(event), event, true)
   if (last === 'yaml') return readYamlParts(output.parts())
-  const text = output.parts().map(part => ('literal' in part ? part.literal : part.text))
-  return readJson(text.join(''), event.file)
+  return jsonErrors(event.file, () => readJsonParts(output.parts(), new Budget(event.limits)))
 }
 
 /** The value of a lone expression over an event, for conditions and grouping keys: `data.load > 3`. */
@@ -120,9 +119,13 @@ function readYaml(text: string, file: string | undefined): YamlValue {
 
 function readJson(text: string, file: string | undefined): unknown {
   if (text.trim() === '') return null
+  return jsonErrors(file, () => toNeutral(loadJson(text, new Budget())))
+}
+
+function jsonErrors<T>(file: string | undefined, read: () => T): T {
   return guarded(file, () => {
     try {
-      return toNeutral(loadJson(text, new Budget()))
+      return read()
     } catch (error) {
       if (error instanceof TemplateError && error.kind === 'runtime') throw new TemplateError('yaml', `not JSON: ${error.reason}`)
       throw error

@@ -11,6 +11,9 @@ export function floatOf(value: number): number | WholeFloat {
   return Number.isInteger(value) ? new WholeFloat(value) : value
 }
 
+/** Python's own bound on the digits of an integer in a text: reading them takes the square of their number. */
+export const MAX_DIGITS = 4300
+
 /** An integer in the representation above. */
 export function integerOf(value: bigint): number | bigint {
   return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value

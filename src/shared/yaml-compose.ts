@@ -11,6 +11,7 @@ import {
   type SequenceEvent,
   YAMLException
 } from 'js-yaml'
+import { MAX_DIGITS } from './numbers.js'
 import { parseYamlFloat, parseYamlInt, plainKind, plainValue } from './yaml-scalars.js'
 
 /** A mistake in YAML text; `line` and `column` count from 1. */
@@ -328,7 +329,7 @@ export class YamlConstructor {
         if (plainKind(text) === 'bool') return plainValue(text)
         break
       case `${TAG}int`:
-        if (plainKind(text) === 'int') return parseYamlInt(text)
+        if (plainKind(text) === 'int' && text.length <= MAX_DIGITS) return parseYamlInt(text)
         break
       case `${TAG}float`:
         if (/^(?:int|float)$/.test(plainKind(text))) return parseYamlFloat(text)

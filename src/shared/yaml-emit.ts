@@ -283,10 +283,15 @@ function compareKeys(a: unknown, b: unknown): number {
   return Number(x) - Number(y)
 }
 
+/** Long texts are compared by parts, which the engine does faster than a loop. */
+const EQUAL_PART = 1024
+
 /** Python's order of texts: by code point (JavaScript's is by UTF-16 unit). */
 export function compareCodePoints(a: string, b: string): number {
   const length = Math.min(a.length, b.length)
-  for (let index = 0; index < length; index++) {
+  let start = 0
+  while (start < length && a.slice(start, start + EQUAL_PART) === b.slice(start, start + EQUAL_PART)) start += EQUAL_PART
+  for (let index = start; index < length; index++) {
     const x = a.charCodeAt(index)
     const y = b.charCodeAt(index)
     if (x !== y) {

@@ -2,7 +2,7 @@
  * What a plain (unquoted) YAML scalar means, as PyYAML's safe loader reads it (YAML 1.1): `yes` is true, `0x1F` is 31, `1:30` is 90,
  * `1e5` is text because it has no point. The expressions are those of PyYAML's `resolver.py`.
  */
-import { floatOf, integerOf, type WholeFloat } from './numbers.js'
+import { floatOf, integerOf, MAX_DIGITS, type WholeFloat } from './numbers.js'
 
 export type PlainKind = 'null' | 'bool' | 'int' | 'float' | 'merge' | 'timestamp' | 'value' | 'str'
 
@@ -38,7 +38,7 @@ export function plainValue(text: string): null | boolean | number | bigint | Who
     case 'bool':
       return TRUE.test(text)
     case 'int':
-      return parseYamlInt(text)
+      return text.length > MAX_DIGITS ? text : parseYamlInt(text)
     case 'float':
       return parseYamlFloat(text)
     default:

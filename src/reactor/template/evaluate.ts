@@ -191,7 +191,7 @@ export class Evaluator implements Env {
   #statement(node: Statement, frame: Frame): Flow {
     switch (node.type) {
       case 'text':
-        frame.out.literal(node.text, node.line)
+        frame.out.literal(node.text, node.line, node.column)
         return DONE
       case 'print':
         this.#print(this.evaluate(node.value, frame), frame)
@@ -624,7 +624,11 @@ export class Evaluator implements Env {
     const filter = filters.get(name) ?? filterNamed(name)
     if (UNDEFINED_FILTERS.has(name)) return filter(value, args, kwargs, this)
     const present = defined(value) instanceof Undefined ? '' : value
-    return filter(RICH_FILTERS.has(name) ? present : flat(present), args, kwargs, this)
+    const input = RICH_FILTERS.has(name) ? present : flat(present)
+    if (typeof input === 'string') this.budget.read(input.length)
+    const output = filter(input, args, kwargs, this)
+    if (typeof output === 'string') this.budget.grow(output.length)
+    return output
   }
 
   test(name: string, value: Value, args: Value[], _kwargs: Kwargs): boolean {

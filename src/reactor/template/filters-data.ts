@@ -48,7 +48,7 @@ filter('tojson', { indent: null, ensure_ascii: true, sort_keys: false }, (value,
 
 filter('yaml', { flow_style: true }, (value, [flow], env) => {
   const text = printYaml(value, flag(flow), env)
-  return env.yaml ? new RichText([{ literal: text, line: 0 }]) : new Markup(text)
+  return env.yaml ? new RichText([{ literal: text, line: 0, column: 0 }]) : new Markup(text)
 })
 
 filter('python', {}, (value, _args, env) => standsFor(value, prettyPrint(value, env.budget), env))
@@ -59,7 +59,7 @@ filter('dict_to_sls_yaml_params', { flow_style: false }, (value, [flow], env) =>
   if (!(value instanceof PyDict)) throw runtimeError(`expected a dict, not ${typeName(value)}`)
   const items = [...value.entries()].map(([key, item]) => PyDict.of([[key, item]]))
   const text = printYaml(new PyList(items), flag(flow), env)
-  return env.yaml ? new RichText([{ literal: text, line: 0 }]) : text
+  return env.yaml ? new RichText([{ literal: text, line: 0, column: 0 }]) : text
 })
 
 // ---- quoting for YAML ----------------------------------------------------------------------------------------------------------------------

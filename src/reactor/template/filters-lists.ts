@@ -1,5 +1,5 @@
 /** Jinja's filters on lists, dicts and numbers. */
-import { floatOf, integerOf, WholeFloat } from '../../shared/numbers.js'
+import { floatOf, integerOf, MAX_DIGITS, WholeFloat } from '../../shared/numbers.js'
 import { bind, flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { runtimeError } from './errors.js'
@@ -283,6 +283,7 @@ function floatAsInt(value: string): Value | null {
 
 /** Python's `int(text, base)`; null when it would raise. */
 export function parsePythonInt(source: string, base: number): number | bigint | null {
+  if (source.length > MAX_DIGITS) return null
   const match = /^\s*([-+]?)(0[xX]|0[oO]|0[bB])?([0-9a-zA-Z]+(?:_[0-9a-zA-Z]+)*)\s*$/.exec(source)
   if (match === null) return null
   const prefixBase = match[2] === undefined ? null : { x: 16, o: 8, b: 2 }[match[2][1]!.toLowerCase()]!

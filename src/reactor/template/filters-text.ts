@@ -25,7 +25,7 @@ function mapped(value: Value, env: Env, change: (text: string) => string): Value
 }
 
 function changed(part: Part, change: (text: string) => string): Part {
-  if (isLiteral(part)) return { literal: change(part.literal), line: part.line }
+  if (isLiteral(part)) return { ...part, literal: change(part.literal) }
   const text = change(part.text)
   return { value: text, text, exact: part.exact }
 }
@@ -54,7 +54,7 @@ function trim(value: Value, chars: string | null, env: Env): Value {
       const skipped = left ? end.literal.slice(0, end.literal.length - literal.length).split('\n').length - 1 : 0
       parts.splice(at, 1)
       if (literal === '') continue
-      parts.splice(left ? 0 : parts.length, 0, { literal, line: end.line + skipped })
+      parts.splice(left ? 0 : parts.length, 0, { literal, line: end.line + skipped, column: end.column })
       break
     }
   }
@@ -101,9 +101,9 @@ function indentParts(value: RichText, indention: string, first: boolean, blank: 
       const empty = line === '' && (at < lines.length - 1 || follows === undefined || isLiteral(follows))
       return at === 0 || (empty && !blank) ? line : indention + line
     })
-    return { literal: indented.join('\n'), line: part.line }
+    return { ...part, literal: indented.join('\n') }
   })
-  return new RichText(first ? [{ literal: indention, line: 0 }, ...parts] : parts)
+  return new RichText(first ? [{ literal: indention, line: 0, column: 0 }, ...parts] : parts)
 }
 
 filter('center', { width: 80 }, (value, [width], env) => {
@@ -129,7 +129,7 @@ filter('truncate', { length: 255, killwords: false, end: '...', leeway: null }, 
 
 filter('wordcount', {}, (value, _args, env) => (str(value, env.budget).match(/[\p{L}\p{N}_]+/gu) ?? []).length)
 
-filter('wordwrap', { width: 79, break_long_words: true, wrapstring: null, break_on_hyphens: true }, (value, args, env) => {
+filter('wordwrap', { width: 79, break_long_words: true, wrapstring: null, break_on_hyphens: true }, (value, args) => {
   const [width, breakLong, wrapstring, hyphens] = args
   const wrap = wrapstring === null ? '\n' : text(wrapstring, 'wrapstring')
   const columns = integer(width)
@@ -220,7 +220,7 @@ filter('safe', {}, (value, _args, env) => {
   if (value instanceof RichText) return value
   const source = str(value, env.budget)
   // the author vouches for it: from here on it is the author's own text
-  return env.yaml ? new RichText([{ literal: source, line: 0 }]) : new Markup(source)
+  return env.yaml ? new RichText([{ literal: source, line: 0, column: 0 }]) : new Markup(source)
 })
 filter('striptags', {}, (value, _args, env) => {
   const source = str(value, env.budget).replace(/<!--[\s\S]*?-->/g, '')

@@ -1,5 +1,5 @@
 /** Python's `json.dumps` and `json.loads` on template values. */
-import { floatOf, floatRepr, integerOf, WholeFloat } from '../../shared/numbers.js'
+import { floatOf, floatRepr, integerOf, MAX_DIGITS, WholeFloat } from '../../shared/numbers.js'
 import { compareCodePoints } from '../../shared/yaml-emit.js'
 import { limitError, runtimeError } from './errors.js'
 import type { Budget } from './limits.js'
@@ -13,8 +13,10 @@ export interface JsonOptions {
 }
 
 const MAX_DEPTH = 200
+const MAX_INDENT = 100
 
 export function dumpJson(value: Value, options: JsonOptions, budget: Budget): string {
+  if (typeof options.indent === 'number' && options.indent > MAX_INDENT) throw limitError(`an indentation of more than ${MAX_INDENT}`)
   const indent = typeof options.indent === 'number' ? ' '.repeat(Math.max(0, options.indent)) : (options.indent ?? null)
   return new Printer(options.sortKeys ?? false, indent, options.ascii ?? false, budget).print(value, 0)
 }
@@ -46,9 +48,7 @@ class Printer {
 
   #text(text: string): string {
     this.#budget.grow(text.length)
-    const quoted = JSON.stringify(text).replace(/\\u([\da-f]{4})/g, (whole, hex: string) =>
-      hex.startsWith('d') ? String.fromCharCode(Number.parseInt(hex, 16)) : whole
-    )
+    const quoted = wholeSurrogates(JSON.stringify(text))
     if (!this.#ascii) return quoted
     return quoted.replace(/[\u007f-\uffff]/g, unit => (unit === '\x7f' ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`))
   }
@@ -81,6 +81,14 @@ class Printer {
     this.#budget.grow(parts.length * inner.length)
     return `${open}${inner}${parts.join(`,${inner}`)}\n${this.#indent.repeat(depth)}${close}`
   }
+}
+
+/** Python keeps lone surrogates as they are, JavaScript escapes them. */
+function wholeSurrogates(quoted: string): string {
+  if (!quoted.includes('\\ud')) return quoted
+  return quoted.replace(/(\\\\)|\\u(d[\da-f]{3})/g, (whole, backslashes: string | undefined, hex: string) =>
+    backslashes === undefined ? String.fromCharCode(Number.parseInt(hex, 16)) : whole
+  )
 }
 
 function scalarText(value: Value): string | null {
@@ -167,7 +175,9 @@ class Reader {
     if (found[0] === 'null') return null
     if (found[0] === 'true' || found[0] === 'false') return found[0] === 'true'
     if (/[NI]/.test(found[0])) return Number(found[0])
-    return found[1] === undefined && found[2] === undefined ? integerOf(BigInt(found[0])) : floatOf(Number(found[0]))
+    if (found[1] !== undefined || found[2] !== undefined) return floatOf(Number(found[0]))
+    if (found[0].length > MAX_DIGITS) this.#fail(`Exceeds the limit (${MAX_DIGITS} digits) for integer string conversion`)
+    return found[0].length < 16 ? Number(found[0]) || 0 : integerOf(BigInt(found[0]))
   }
 
   #string(): string {
@@ -176,7 +186,7 @@ class Reader {
     const found = match.exec(this.#text)
     if (found === null) this.#fail('Invalid string')
     this.#at += found[0].length
-    return JSON.parse(found[0]) as string
+    return found[0].includes('\\') ? (JSON.parse(found[0]) as string) : found[0].slice(1, -1)
   }
 
   #array(depth: number): PyList {

@@ -3,7 +3,7 @@ import { floatOf, integerOf, WholeFloat } from '../../shared/numbers.js'
 import { compareCodePoints } from '../../shared/yaml-emit.js'
 import { limitError, runtimeError, type TemplateError } from './errors.js'
 import type { Budget } from './limits.js'
-import { characters, lengthOf, str } from './text.js'
+import { characters, hasSurrogates, lengthOf, str } from './text.js'
 import {
   Markup,
   PyDict,
@@ -328,6 +328,7 @@ export function contains(container: Value, item: Value, budget: Budget): boolean
   const inside = flat(container)
   const wanted = flat(item)
   if (typeof inside === 'string') {
+    budget.read(inside.length)
     if (typeof wanted !== 'string') throw runtimeError(`'in <string>' requires string as left operand, not ${typeName(wanted)}`)
     return inside.includes(wanted)
   }
@@ -420,7 +421,7 @@ export function len(value: Value): number {
 
 /** `value[index]` of lists, tuples, texts and ranges; undefined when out of range or not a sequence. */
 export function itemAt(value: Value, index: number): Value | undefined {
-  if (typeof value === 'string') return characters(value).at(index)
+  if (typeof value === 'string') return hasSurrogates(value) ? characters(value).at(index) : value.at(index)
   if (value instanceof PyList || value instanceof PyTuple) return value.items.at(index)
   if (value instanceof PyRange) {
     const place = index < 0 ? value.length + index : index
@@ -438,12 +439,20 @@ export function slice(value: Value, start: Value, stop: Value, step: Value, budg
     budget.grow(picked.length)
     return picked
   }
-  if (typeof value === 'string') return pick(characters(value)).join('')
+  if (typeof value === 'string') {
+    budget.read(value.length)
+    return by === 1 && !hasSurrogates(value) ? sliceText(value, start, stop) : pick(characters(value)).join('')
+  }
   if (value instanceof PyList) return new PyList(pick(value.items))
   if (value instanceof PyTuple) return new PyTuple(pick(value.items))
   if (value instanceof PyRange) return rangeOf(pick([...rangeItems(value)]), value.step * by)
   defined(value)
   throw runtimeError(value instanceof PyDict ? "unhashable type: 'slice'" : `'${typeName(value)}' object is not subscriptable`)
+}
+
+/** A text without surrogate pairs is sliced as JavaScript does, whose rules for indices are the same. */
+function sliceText(text: string, start: Value, stop: Value): string {
+  return text.slice(start === null ? 0 : sliceIndex(start), stop === null ? undefined : sliceIndex(stop))
 }
 
 /** The range that holds these numbers. */

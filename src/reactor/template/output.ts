@@ -18,10 +18,10 @@ export class Output {
     this.#budget = budget
   }
 
-  /** The author's own text; `line` is where it stands in the template. */
-  literal(text: string, line: number): void {
+  /** The author's own text and where it stands in the template. */
+  literal(text: string, line: number, column: number): void {
     this.#budget.grow(text.length)
-    if (this.yaml) this.#parts.push({ literal: text, line })
+    if (this.yaml) this.#parts.push({ literal: text, line, column })
     else this.#text += text
   }
 

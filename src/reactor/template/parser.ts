@@ -83,6 +83,7 @@ class JinjaParser extends parser.Parser {
     this.nextToken()
     const expression = this.#tuple({})
     this.#expect(VARIABLE_END)
+    if (this.peekToken() !== null) this.#fail('chunk after expression')
     return expression
   }
 

@@ -18,7 +18,9 @@ import {
 } from '../../shared/yaml-compose.js'
 import { plainValue } from '../../shared/yaml-scalars.js'
 import { TemplateError } from './errors.js'
-import { isLiteral, type Part, PyDict, PyList, type Slot, toNeutral } from './values.js'
+import { loadJson } from './json.js'
+import type { Budget } from './limits.js'
+import { isLiteral, type Literal, type Part, PyDict, PyList, type Slot, toNeutral } from './values.js'
 
 /**
  * What placeholders start with: nothing that occurs in anybody's text, nor can be guessed. `Q` is no YAML escape, so a backslash before a
@@ -33,6 +35,9 @@ const trees = new Map<string, YamlNode[]>()
 /** Characters of cached texts; SLS files have one or two thousand each. */
 const MAX_CACHED = 2_000_000
 let cached = 0
+
+/** Longest text of the author's that is parsed: a thousandfold of a real SLS, some hundredths of a second. */
+const MAX_TEXT = 1_000_000
 
 interface Skeleton {
   readonly text: string
@@ -81,6 +86,7 @@ function skeletonOf(parts: readonly Part[]): Skeleton {
   const slots: Slot[] = []
   let text = ''
   for (const part of parts) {
+    if (text.length > MAX_TEXT) throw new TemplateError('limit', `the template prints more than ${MAX_TEXT} characters of YAML`)
     if (isLiteral(part)) {
       if (part.literal.includes(MARK)) throw new TemplateError('yaml', 'text with a placeholder in it')
       text += part.literal
@@ -106,6 +112,59 @@ function withoutEmptyLines(text: string, slots: readonly Slot[]): string {
       return empty ? line.replace(PLACEHOLDER, '') : line
     })
     .join('\n')
+}
+
+/**
+ * The same for JSON: a value that stands where a JSON value is expected becomes that value (a text that is a JSON number, true, false or null
+ * is read as such), one inside quotes becomes text.
+ */
+export function readJsonParts(parts: readonly Part[], budget: Budget): YamlValue {
+  const slots: Slot[] = []
+  const bare = new Set<number>()
+  let text = ''
+  let quoted = false
+  for (const part of parts) {
+    if (isLiteral(part)) {
+      if (part.literal.includes(MARK)) throw new TemplateError('yaml', 'text with a placeholder in it')
+      quoted = endsQuoted(part.literal, quoted)
+      text += part.literal
+    } else {
+      if (!quoted) bare.add(slots.length)
+      text += quoted ? `${MARK}${slots.length}z` : `"${MARK}${slots.length}z"`
+      slots.push(part)
+    }
+  }
+  if (text.trim() === '') return null
+  return withSlots(toNeutral(loadJson(text, budget)) as YamlValue, slots, bare)
+}
+
+/** Whether a string is open at the end of a piece of JSON. */
+function endsQuoted(json: string, before: boolean): boolean {
+  let quoted = before
+  for (const [character] of json.matchAll(/\\[\s\S]|"/g)) if (character === '"') quoted = !quoted
+  return quoted
+}
+
+function withSlots(value: YamlValue, slots: readonly Slot[], bare: ReadonlySet<number>): YamlValue {
+  if (typeof value === 'string') {
+    const index = Number(WHOLE.exec(value)?.[1] ?? -1)
+    if (bare.has(index)) return bareValue(slots[index]!)
+    return value.replace(PLACEHOLDER, (_, slot: string) => slots[Number(slot)]!.text)
+  }
+  if (Array.isArray(value)) return value.map(item => withSlots(item as YamlValue, slots, bare))
+  if (!(value instanceof Map)) return value
+  const filled = new Map<YamlValue, YamlValue>()
+  for (const [key, item] of value as Map<YamlValue, YamlValue>) {
+    const name = (key as string).replace(PLACEHOLDER, (_, slot: string) => slots[Number(slot)]!.text)
+    if (filled.has(name)) throw new TemplateError('yaml', `found conflicting ID '${name}'`)
+    filled.set(name, withSlots(item, slots, bare))
+  }
+  return filled
+}
+
+function bareValue(slot: Slot): YamlValue {
+  if (slot.exact || isCollection(slot.value) || typeof slot.value !== 'string') return neutral(slot.value)
+  return /^(?:true|false|null|-?(?:0|[1-9]\d{0,15}))$/.test(slot.text) ? (JSON.parse(slot.text) as YamlValue) : slot.text
 }
 
 /** Puts values in while a tree becomes a value. */
@@ -149,21 +208,36 @@ function neutral(value: Slot['value']): YamlValue {
   return toNeutral(value) as YamlValue
 }
 
-/** An error of the rendered text, told with the line of the template. Placeholders hold no line breaks, so lines can be counted. */
+/** An error of the rendered text, told with its place in the template. Placeholders hold no line breaks, so lines can be counted. */
 function inTemplate(error: YamlError, skeleton: Skeleton): TemplateError {
   const reason = error.reason.replace(PLACEHOLDER, (_, index: string) => shorten(skeleton.slots[Number(index)]?.text ?? ''))
-  let line = 1
+  let at = { line: 1, column: 1 }
   let place = { line: 0, column: 0 }
+  let slot = 0
   for (const part of skeleton.parts) {
-    if (!isLiteral(part)) continue
-    const breaks = part.literal.split('\n').length - 1
-    const own = part.line > 0 && error.line >= line && error.line <= line + breaks
-    // of several texts on the line the last one wins that begins before the error
-    if (own) place = { line: part.line + error.line - line, column: error.line > line ? error.column : 0 }
-    line += breaks
-    if (line > error.line) break
+    if (at.line > error.line) break
+    const text = isLiteral(part) ? part.literal : `${MARK}${slot++}z`
+    const end = endOf(at, text)
+    // of several texts on the line the last one counts that begins before the error
+    const reached = at.line < error.line || at.column <= error.column
+    if (isLiteral(part) && part.line > 0 && reached && end.line >= error.line) place = placeIn(part, at, error)
+    at = end
   }
   return new TemplateError('yaml', reason, place)
+}
+
+function endOf(start: { line: number; column: number }, text: string): { line: number; column: number } {
+  const breaks = text.split('\n')
+  const last = breaks.at(-1)!.length
+  return breaks.length === 1
+    ? { line: start.line, column: start.column + last }
+    : { line: start.line + breaks.length - 1, column: last + 1 }
+}
+
+/** The error's place when it lies in the author's text that was printed at `at`. */
+function placeIn(part: Literal, at: { line: number; column: number }, error: YamlError): { line: number; column: number } {
+  const first = error.line === at.line
+  return { line: part.line + error.line - at.line, column: first ? part.column + error.column - at.column : error.column }
 }
 
 function shorten(text: string): string {

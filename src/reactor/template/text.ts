@@ -114,8 +114,15 @@ export function characters(text: string): string[] {
   return SURROGATES.test(text) ? [...text] : text.split('')
 }
 
+export function hasSurrogates(text: string): boolean {
+  return SURROGATES.test(text)
+}
+
 export function lengthOf(text: string): number {
-  return SURROGATES.test(text) ? [...text].length : text.length
+  if (!SURROGATES.test(text)) return text.length
+  let length = 0
+  for (const _ of text) length++
+  return length
 }
 
 /** White space as `str.strip()` and `str.split()` see it. */

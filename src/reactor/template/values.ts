@@ -217,10 +217,11 @@ export interface Slot {
   readonly exact: boolean
 }
 
-/** A piece of the author's own text, with the line of the template where it stands (0: unknown). */
+/** A piece of the author's own text, with its place in the template (line 0: none). */
 export interface Literal {
   readonly literal: string
   readonly line: number
+  readonly column: number
 }
 
 export type Part = Literal | Slot
