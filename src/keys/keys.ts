@@ -49,13 +49,13 @@ const UNPROVEN = { burst: 1000, perSecond: 100 }
 /** Moves that are written at a time: as many as a commit gathers with profit, far from what the store refuses. */
 const MOVES_AT_ONCE = 200
 
-/** What Salt's `salt/auth` event says of a key in each state (golden/wire section 5). A rejected key has no `act`. */
-const ANSWERS = {
-  accepted: { result: true, act: 'accept' },
-  pending: { result: true, act: 'pend' },
-  denied: { result: false, act: 'denied' },
-  rejected: { result: false, act: undefined }
-} as const satisfies Record<KeyState, { result: boolean; act: string | undefined }>
+/** Salt's `salt/auth` event about a key in each state, with Salt's order of fields (golden/events/auth_*.jsonl). A rejected key has no `act`. */
+const AUTH_EVENTS = {
+  accepted: (id, pub) => ({ result: true, act: 'accept', id, pub }),
+  pending: (id, pub) => ({ result: true, act: 'pend', id, pub }),
+  denied: (id, pub) => ({ result: false, id, act: 'denied', pub }),
+  rejected: (id, pub) => ({ result: false, id, pub })
+} as const satisfies Record<KeyState, (id: string, pub: string) => EventData>
 
 export interface KeysOptions {
   readonly store: { readonly keys: KeyStore; readonly events: Pick<EventStore, 'append'> }
@@ -171,8 +171,7 @@ export class Keys {
       const state = this.stateOf(id, pem)
       if (state === 'unknown') return this.#welcome(id, pem)
       if (state !== 'accepted') this.#countUnproven()
-      const { result, act } = ANSWERS[state]
-      const event = this.#event(AUTH, { result, act, id, pub: pem })
+      const event = this.#event(AUTH, AUTH_EVENTS[state](id, pem))
       if (state === 'denied') await this.#deny(id, pem, event)
       else await this.#o.store.events.append([event])
       return state
@@ -232,8 +231,7 @@ export class Keys {
     const state = this.#o.config.auto_accept ? 'accepted' : 'pending'
     if (state === 'pending' && this.#unprovenKeys() >= MAX_UNPROVEN)
       throw new BrineError('TOO_MANY', ['keys wait for a decision'], { retryAfter: 60 })
-    const { result, act } = ANSWERS[state]
-    await this.#put({ id, state, pub, changedUs: this.#o.clock.nowUs() }, [this.#event(AUTH, { result, act, id, pub })])
+    await this.#put({ id, state, pub, changedUs: this.#o.clock.nowUs() }, [this.#event(AUTH, AUTH_EVENTS[state](id, pub))])
     return state
   }
 
@@ -244,7 +242,7 @@ export class Keys {
   }
 
   async #moveAll(move: KeyMove, match: string | readonly string[], from: readonly KeyState[]): Promise<string[]> {
-    const ids = [...new Set(this.#matching(match).map(record => record.id))]
+    const ids = this.#idsMatching(match)
     const moved: string[] = []
     for (let i = 0; i < ids.length; i += MOVES_AT_ONCE) {
       const some = ids.slice(i, i + MOVES_AT_ONCE)
@@ -343,9 +341,13 @@ export class Keys {
 
   /** Sorted by id, the key in use before the denied one. */
   #matching(match: string | readonly string[]): KeyRecord[] {
-    const patterns = (typeof match === 'string' ? [match] : match).flatMap(each => each.split(',')).map(each => each.trim())
-    const tests = patterns.filter(each => each !== '').map(compileGlob)
-    return this.#records().filter(record => tests.some(matches => matches(record.id)))
+    const matches = compileMatch(match)
+    return this.#records().filter(record => matches(record.id))
+  }
+
+  /** Also those that are being written this moment: whoever reacts to their event may be quicker than the writer. */
+  #idsMatching(match: string | readonly string[]): string[] {
+    return [...new Set([...this.#entries.keys(), ...this.#turns.keys()])].filter(compileMatch(match)).sort()
   }
 
   #idsIn(state: KeyState): string[] {
@@ -358,6 +360,13 @@ export class Keys {
     const records = [...this.#entries.values()].flatMap(({ current, denied }) => [current, denied].filter(each => each !== null))
     return records.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
   }
+}
+
+/** Globs: one, several separated by commas, or a list of those. */
+function compileMatch(match: string | readonly string[]): (id: string) => boolean {
+  const patterns = (typeof match === 'string' ? [match] : match).flatMap(each => each.split(',')).map(each => each.trim())
+  const tests = patterns.filter(each => each !== '').map(compileGlob)
+  return id => tests.some(matches => matches(id))
 }
 
 /** The key as it is kept. Throws MINION_ID_INVALID, KEY_INVALID. */

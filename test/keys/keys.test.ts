@@ -182,6 +182,18 @@ t.test('two contacts of a new id at the same moment make one of the keys the pen
   t.equal(keys.get('web1')?.pub, one.pub)
 })
 
+t.test('whoever hears of a new key can accept it at once', async t => {
+  const { keys, store } = await setUp(t)
+  const accepted = new Promise<string[]>(resolve => {
+    store.events.watch(events => {
+      if (events.some(({ tag }) => tag === AUTH)) keys.accept('web*').then(resolve, t.bailout)
+    })
+  })
+  await keys.contact('web1', one.pub)
+  t.same(await accepted, ['web1'])
+  t.ok(keys.isAccepted('web1'))
+})
+
 t.test('a listener that fails hides nothing from the others', async t => {
   const { keys, failures } = await setUp(t)
   const heard: string[] = []
