@@ -1,4 +1,5 @@
 import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
+import { saltJson } from '../events/json.js'
 import type { Services } from '../services.js'
 import bodies from './bodies.js'
 import connections from './connections.js'
@@ -50,6 +51,8 @@ export async function buildHttp(services: Services, options: HttpOptions): Promi
     // Names that a schema does not know are refused, not dropped in silence.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: 'array', useDefaults: true, allErrors: false } }
   })
+  // Answers are printed as Salt prints JSON; schemas of answers are for the reader and need no code of their own.
+  app.setSerializerCompiler(() => saltJson)
   app.decorate('services', services)
   app.decorateRequest('caller')
   for (const plugin of [connections, logging, errors, security, bodies, metrics, docs]) await app.register(plugin)
