@@ -11,12 +11,14 @@ import { HttpOutlet } from '../src/hub/outlet.js'
 import { parseStart, type Start } from '../src/hub/position.js'
 import { RETRY } from '../src/hub/sse.js'
 import { negotiate } from '../src/plugins/answers.js'
+import { refuseUnlessEmpty } from '../src/plugins/bodies.js'
 import { refusals } from '../src/plugins/errors.js'
 import type { TagFilter } from '../src/store/store.js'
 import { compileFilter } from '../src/tags/glob.js'
 import { history } from './history.js'
 import { checkFire, checkRoom, idempotencyKey, readIncoming } from './ingest.js'
 import { fireLines } from './ndjson.js'
+import { TOKEN, uncheckedHere } from './schemas.js'
 
 /** Its types describe the module as a namespace; what Node imports is the plugin itself. */
 const sse = ssePlugin as unknown as FastifyPluginAsync
@@ -68,7 +70,6 @@ const Page = Type.Object({
   more: Type.Boolean(),
   gap: Type.Optional(Type.Object({ from: Type.String(), to: Type.String(), reason: Type.String() }))
 })
-const tokens = [{ token: [] }, { bearer: [] }, { cookie: [] }]
 
 /** GET /events: history, then what happens, as SSE; or a page of history as JSON or NDJSON, by `Accept`. */
 export const stream: FastifyPluginAsync = async app => {
@@ -82,8 +83,18 @@ export const stream: FastifyPluginAsync = async app => {
       'had any more is told by one `event: gap`; a stream that the server ends has a last `event: end` with the reason. As `application/json` or ' +
       '`application/x-ndjson`: a page of history; with `timeout` it waits for the first event.',
     querystring: EventsQuery,
-    security: tokens,
-    response: { 200: Page, ...refusals(400, 401, 404, 503) }
+    security: TOKEN,
+    response: {
+      200: {
+        description: 'Frames without end, or a page',
+        content: {
+          [SSE]: { schema: Type.String({ description: 'id: <id>\\ntag: <tag>\\ndata: {"data": {…}, "tag": <tag>}\\n\\n' }) },
+          [NDJSON]: { schema: Event },
+          'application/json': { schema: Page }
+        }
+      },
+      ...refusals(400, 401, 404, 503)
+    }
   }
   app.get<{ Querystring: EventsQuery }>('/events', { schema, sse: { kind: 'manual', heartbeat: false } }, async (request, reply) => {
     const filter = filterOf(request.caller, request.query)
@@ -104,7 +115,7 @@ export const events: FastifyPluginAsyncTypebox = async app => {
     tags: ['events'],
     summary: 'One event',
     params: Type.Object({ id: Type.String() }),
-    security: tokens,
+    security: TOKEN,
     response: {
       200: Type.Object({
         ...Event.properties,
@@ -134,24 +145,34 @@ export const events: FastifyPluginAsyncTypebox = async app => {
     description:
       'One `{tag, data}`, or a list of them (all or none). As `application/x-ndjson` one per line, for any number: they are committed in batches, and ' +
       'each batch is answered with a line.',
-    body: Type.Union([NewEvent, Type.Array(NewEvent)]),
-    security: tokens,
+    body: {
+      content: {
+        'application/json': { schema: Type.Union([NewEvent, Type.Array(NewEvent)]) },
+        [NDJSON]: { schema: NewEvent }
+      }
+    },
+    security: TOKEN,
     response: {
       200: Type.Object({ success: Type.Boolean(), id: Type.Optional(Type.String()), ids: Type.Optional(Type.Array(Type.String())) }),
       ...refusals(400, 401, 403, 406, 413, 503)
     }
   }
-  app.addContentTypeParser(['application/x-ndjson', 'application/ndjson', 'application/jsonl'], (_request, payload, done) =>
-    done(null, payload)
-  )
+  app.addContentTypeParser(['application/x-ndjson', 'application/ndjson', 'application/jsonl'], (request, payload, done) => {
+    if (request.routeOptions.url === '/events') done(null, payload)
+    else refuseUnlessEmpty(request, payload, done)
+  })
   // Checked by `readIncoming`, which names the place; the schema is for the reader.
-  app.post('/events', { schema: fire, validatorCompiler: () => () => true }, async (request, reply) => {
+  app.post('/events', { schema: fire, validatorCompiler: uncheckedHere }, async (request, reply) => {
     const { body, caller } = request as FastifyRequest
     if (body instanceof Readable) return fireLines(app.services, caller, body, reply)
     const list = Array.isArray(body) ? body.map((each, i) => readIncoming(each, `[${i}]`)) : [readIncoming(body, '')]
     for (const { tag } of list) checkFire(caller, tag)
     checkRoom(app.services)
-    const { seqs, status } = await log.fireMany(list, { source: caller.source }, idempotencyKey(request))
+    const key = idempotencyKey(
+      request,
+      list.map(({ tag }) => tag)
+    )
+    const { seqs, status } = await log.fireMany(list, { source: caller.source }, key)
     const ids = seqs.map(seq => eventId(store.events.epoch, seq))
     if (status === 'duplicate') reply.header('idempotent-replayed', 'true')
     return Array.isArray(body) ? { success: true, ids } : { success: true, id: ids[0]! }
@@ -169,7 +190,7 @@ export const events: FastifyPluginAsyncTypebox = async app => {
     summary: 'A ticket for one stream',
     description: 'A short-lived token that is good for GET /events and nothing else: to be put into a URL instead of a real token.',
     body: Type.Union([Wish, Type.Null()]),
-    security: tokens,
+    security: TOKEN,
     response: { 200: Type.Object({ ticket: Type.String(), expires: Type.Number(), url: Type.String() }), ...refusals(400, 401, 403) }
   }
   app.post('/events/ticket', { schema: ticket }, async (request, reply) => {

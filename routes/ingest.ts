@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
@@ -14,15 +15,22 @@ export interface Incoming {
 const MAX_KEY = 255
 
 /**
- * The request's Idempotency-Key, made the caller's own, so that nobody is answered with somebody else's event. Throws FIELD_INVALID.
+ * The request's Idempotency-Key, made the caller's own (users of two backends may share a name) and these tags' own: nobody is answered with
+ * somebody else's event, and an event with another tag is not taken for a repeat and lost. Hashed, which bounds it and leaves nothing to
+ * imitate by a name with a space. Throws FIELD_INVALID.
  */
-export function idempotencyKey(request: FastifyRequest): { idempotencyKey?: string } {
+export function idempotencyKey(request: FastifyRequest, tags: readonly string[]): { idempotencyKey?: string } {
   const key = request.headers['idempotency-key']
   if (key === undefined) return {}
   if (typeof key !== 'string' || key.length === 0 || key.length > MAX_KEY) {
     throw brineError('FIELD_INVALID', 'Idempotency-Key', `must have 1 to ${MAX_KEY} characters`)
   }
-  return { idempotencyKey: `${request.caller.source} ${key}` }
+  const { source, eauth } = request.caller
+  return {
+    idempotencyKey: createHash('sha256')
+      .update(JSON.stringify([source, eauth, key, tags]))
+      .digest('base64url')
+  }
 }
 
 /** Throws REACTOR_BUSY while so much waits for its reactions that nothing more may come: the reactor never drops work, so ingest must wait. */

@@ -134,6 +134,13 @@ t.test('a mistake later on ends the answer with the line at fault; the batches b
   t.equal((await s.tags()).length, 500)
 })
 
+t.test('lines are for firing alone', async t => {
+  const s = await server(t)
+  const headers = { 'x-auth-token': s.token, ...NDJSON }
+  const answer = await s.app.inject({ method: 'POST', url: '/events/ticket', headers, payload: '{}\n' })
+  t.strictSame([answer.statusCode, answer.json().code], [406, 'MEDIA_TYPE'])
+})
+
 t.test('a line longer than a body may be is refused without being held', async t => {
   const s = await server(t, { config: { max_request_body_size: 2000 } })
   const answer = await s.post(JSON.stringify({ tag: 'a', data: { x: 'x'.repeat(100_000) } }), NDJSON)
