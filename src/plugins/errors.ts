@@ -47,6 +47,8 @@ export function asBrineError(error: unknown, request: FastifyRequest): BrineErro
   if (code.startsWith('FST_ERR_CTP_INVALID_MEDIA')) return brineError('MEDIA_TYPE', (request.headers['content-type'] ?? '').slice(0, 100))
   if (code === 'FST_ERR_CTP_INVALID_CONTENT_LENGTH')
     return brineError('BODY_MALFORMED', 'request', 'its size is not what Content-Length says')
+  // A client that went away in the middle of its body: nothing failed here, and nobody hears the answer.
+  if (code === 'ECONNRESET') return brineError('BODY_MALFORMED', 'request', 'it ended too early')
   if (code === 'FST_ERR_BAD_URL') return brineError('FIELD_INVALID', 'path', 'is not a valid URL path')
   if (statusCode === 429) return brineError('RATE_LIMITED', Math.ceil(((error as { ttl?: number }).ttl ?? 60_000) / 1000))
   if (code.startsWith('FST_JWT') || code.startsWith('FAST_JWT')) return brineError('NO_TOKEN')
@@ -140,9 +142,24 @@ export function answerOptions(app: FastifyInstance, known: PathMethods): void {
   }
 }
 
+/**
+ * Ajv reads the text `Infinity` as a number and then skips the limits of its schema, which are for finite numbers alone. So routes whose input
+ * is coerced look again. Throws FIELD_INVALID with the field's name.
+ */
+function refuseEndless(request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
+  const endless = [request.query, request.body].flatMap(part => Object.entries(part ?? {})).find(([, value]) => isEndless(value))
+  done(endless && brineError('FIELD_INVALID', endless[0], 'must be a finite number'))
+}
+
+const isEndless = (value: unknown) => value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY
+
 export default fp(
   async app => {
     app.addSchema(ErrorAnswer)
+    app.addHook('onRoute', route => {
+      if (!route.schema?.querystring && !route.schema?.body) return
+      route.preHandler = [refuseEndless, ...[route.preHandler ?? []].flat()]
+    })
     app.setErrorHandler(answerError)
     app.setNotFoundHandler(request => {
       throw brineError('NOT_FOUND', request.url.split('?', 1)[0]!.slice(0, 200))

@@ -427,3 +427,15 @@ t.test('one event by its id, with who fired it and why', async t => {
   })
   for (const id of [`${epoch}-3`, '0ther-1', 'zz']) t.equal((await s.ask(`/${id}`)).status, 404)
 })
+
+t.test('a number without end is refused like any other that is out of bounds', async t => {
+  const s = await httpServer(t)
+  const headers = { 'x-auth-token': s.token, accept: 'application/json' }
+  for (const query of ['timeout=Infinity', 'timeout=-Infinity', 'timeout=1e400', 'limit=Infinity', 'count=Infinity']) {
+    const answer = await s.app.inject({ url: `/events?${query}`, headers })
+    t.strictSame([answer.statusCode, answer.json().error], [400, `field '${query.split('=')[0]}': must be a finite number`], query)
+  }
+  const payload = { seconds: 'Infinity' }
+  const ticket = await s.app.inject({ method: 'POST', url: '/events/ticket', headers, payload })
+  t.strictSame([ticket.statusCode, ticket.json().error], [400, "field 'seconds': must be a finite number"])
+})

@@ -195,6 +195,33 @@ t.test("one caller's idempotency key is not another's", async t => {
   t.equal((await s.post('/hook/x', { ...JSON_TYPE, 'idempotency-key': 'k'.repeat(256) }, '{}')).statusCode, 400)
 })
 
+t.test('an idempotency key is for one tag, and no choice of a user name reaches the keys of another', async t => {
+  const s = await server(t, { users: { a: ['test.ping'], 'a b': ['test.ping'] } })
+  const post = async (user: string, tag: string, key: string) =>
+    s.post(`/hook/${tag}`, { ...JSON_TYPE, 'idempotency-key': key, 'x-auth-token': await s.tokenOf(user) }, '{}')
+  const first = (await post('a', 'x', 'b c')).json()
+  t.not((await post('a', 'y', 'b c')).json().id, first.id, 'another tag is another event')
+  t.not((await post('a b', 'x', 'c')).json().id, first.id)
+  t.equal((await post('a', 'x', 'b c')).json().id, first.id)
+  t.equal(await s.store.events.head(), 3)
+})
+
+t.test('a client that goes away in the middle of its body is no failure of the server', async t => {
+  const s = await server(t)
+  const socket = connect(Number(new URL(await s.listen()).port), '127.0.0.1')
+  const gone = new Promise<void>(resolve => s.app.server.on('connection', each => each.once('close', () => setImmediate(resolve))))
+  socket.write(
+    `POST /hook/x HTTP/1.1\r\nHost: x\r\nX-Auth-Token: ${s.token}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{`
+  )
+  socket.end()
+  await gone
+  t.strictSame(
+    s.logged.filter(line => (JSON.parse(line) as { level: number }).level >= 50),
+    []
+  )
+  t.equal(await s.store.events.head(), 0)
+})
+
 t.test('what is too large is refused with 413 and nothing is fired', async t => {
   const s = await server(t, { config: { max_request_body_size: 4000, max_event_size: 2000 } })
   const body = await s.post('/hook/x', { 'content-type': 'text/plain' }, 'x'.repeat(4001))
