@@ -1,5 +1,6 @@
 import type { StoredEvent } from '../events/event.js'
 import type { Hub } from '../hub/hub.js'
+import { returnOfEvent } from '../jobs/return.js'
 import type { Clock } from '../shared/clock.js'
 import type { JobRecord, ReactionRecord, ReturnRecord, Store } from '../store/store.js'
 import type { ReactionCall } from './compiled.js'
@@ -102,11 +103,12 @@ export class JobSettler {
     const jid = event.tag.split('/')[2] ?? ''
     const expected = this.#expected.get(jid)
     if (expected === undefined) return
-    const { id, success, retcode } = JSON.parse(event.json) as { id?: unknown; success?: unknown; retcode?: unknown }
-    if (typeof id !== 'string' || expected.returned.has(id)) return
-    expected.returned.add(id)
-    expected.open?.delete(id)
-    if (success === false || (typeof retcode === 'number' && retcode !== 0)) expected.failed.push(id)
+    // Only what a minion sent itself as its return, and only of minions that are meant: any minion may fire events with such a tag.
+    const ret = returnOfEvent(event)
+    if (ret === null || expected.returned.has(ret.minion) || expected.open?.has(ret.minion) === false) return
+    expected.returned.add(ret.minion)
+    expected.open?.delete(ret.minion)
+    if (!ret.success || ret.retcode !== 0) expected.failed.push(ret.minion)
     this.#endIfComplete(jid, expected)
   }
 

@@ -239,3 +239,16 @@ t.test('the reactor can be started and stopped twice', async t => {
   await bench.reactor.stop()
   t.equal(bench.reactor.overloaded(), false)
 })
+
+t.test("a reaction ends by the returns of the minions that it is for, whatever others fire in the job's name", async t => {
+  const bench = await reactorBench(t, { files: { 'r.sls': PING }, reactor: [{ go: 'DIR/r.sls' }], ids: ['web1', 'web2'] })
+  bench.minions.connect('web1', () => null)
+  await bench.fire('go')
+  const [reaction] = await bench.reactions(all => all.some(each => each.state === 'dispatched'))
+  const { jid } = reaction!
+  const forged = { id: 'web2', cmd: '_minion_event', jid, success: false, retcode: 1 }
+  await bench.events.fire(`salt/job/${jid}/ret/web2`, forged, { source: 'minion:web2' })
+  await bench.events.fire(`salt/job/${jid}/ret/web1`, { ...forged, id: 'web1' }, { source: 'minion:web1' })
+  await bench.jobs.recordReturn('web1', { jid, fun: 'test.ping', fun_args: [], return: true, retcode: 0, success: true })
+  t.match(await bench.reactions(allEnded(1)), [{ state: 'succeeded', error: null }])
+})
