@@ -29,7 +29,9 @@ export class Challenges {
 
   /** True when the challenge was given to this id, is not used and not expired. */
   counts(id: string, nonce: string): boolean {
-    const [expires = '', random = '', mac = ''] = nonce.split('.')
+    const [expires = '', random = '', mac = '', ...more] = nonce.split('.')
+    // With anything after it, it would be another text and count once more.
+    if (more.length > 0) return false
     const right = Buffer.from(this.#mac(id, `${expires}.${random}`))
     const given = Buffer.from(mac)
     if (given.length !== right.length || !timingSafeEqual(given, right)) return false

@@ -52,6 +52,7 @@ t.test('a challenge counts once, for its own id, for a minute, and with a signat
   const { nonce: fresh } = (await web1.enroll()).body
   t.equal((await web1.prove(fresh)).status, 200)
   t.match(await web1.prove(fresh), { status: 401, body: { code: 'KEY_PROOF' } }, 'replayed')
+  t.match(await web1.prove(`${fresh}.x`), { status: 401, body: { code: 'KEY_PROOF' } }, 'nor with something after it')
 
   const { nonce: late } = (await web1.enroll()).body
   clock.pass(61)
