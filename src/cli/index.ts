@@ -30,9 +30,33 @@ function tell(error: unknown, terminal: Terminal): Exit {
     return error instanceof ServerError ? exitOfStatus(error.status) : exitOf(error)
   }
   if (terminal.interrupted().aborted) return 'interrupted'
+  if (isFileError(error)) {
+    terminal.err(`brine: ${error.message}\n       look at the data directory (--data), what is in it, and its permissions\n`)
+    return 'config'
+  }
   terminal.err(`brine: an unexpected error occurred: ${error instanceof Error ? error.stack : String(error)}\n`)
   return 'internal'
 }
+
+/** What the file system refuses is not brine's fault: no permission, a file where a directory should be, a disk that may not be written. */
+function isFileError(error: unknown): error is NodeJS.ErrnoException {
+  const { code, syscall = '' } = error as NodeJS.ErrnoException
+  return error instanceof Error && typeof code === 'string' && FILE_CALLS.has(syscall)
+}
+
+const FILE_CALLS: ReadonlySet<string> = new Set([
+  'access',
+  'chmod',
+  'fsync',
+  'lstat',
+  'mkdir',
+  'open',
+  'read',
+  'rename',
+  'scandir',
+  'stat',
+  'write'
+])
 
 type Done = (exit: Exit) => void
 /** What a command does: its arguments, then its options, then the command itself, as commander passes them. */

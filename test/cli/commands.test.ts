@@ -232,6 +232,17 @@ t.test('config check tells all mistakes and ends with 6; config show tells what 
   t.equal((await brine(['config', 'sample'])).out, sampleFile())
 })
 
+t.test('start says plainly what is wrong with its data directory', async t => {
+  const dir = t.testdir({ file: 'no directory', data: { 'jwt.key': {} } })
+  for (const [data, said] of Object.entries({ file: /EEXIST.*file/, 'file/below': /ENOTDIR.*below/, data: /EISDIR/ })) {
+    const { code, err, out } = await brine(['start', '--data', join(dir, data), '--port', '0', '--no-minion'], { cwd: dir })
+    t.strictSame([code, out], [6, ''], data)
+    t.match(err, said)
+    t.match(err, /look at the data directory/)
+    t.notMatch(err, /^ +at /m, 'no stack')
+  }
+})
+
 t.test('start with a configuration that is not right starts nothing', async t => {
   const dir = t.testdir({ 'bad.yaml': 'prot: 1' })
   const data = join(dir, 'data')

@@ -33,7 +33,7 @@ export function lockFile(file: string): () => void {
 /** For people only, so a full disk is no reason to fail here. */
 function nameHolder(file: string): void {
   try {
-    writeFileSync(`${file}.pid`, `${process.pid}\n`)
+    writeFileSync(`${file}.pid`, `${process.pid}\n`, { mode: 0o600 })
   } catch {
     rmSync(`${file}.pid`, { force: true })
   }
