@@ -28,6 +28,7 @@ export default fp(
           }
         }
       },
+      transform: ({ schema, url }) => ({ schema, url: url.replace(/\*$/, ':path') }),
       // Schemas keep the names that they were given.
       refResolver: { buildLocalReference: (json, _base, _fragment, i) => (json.$id as string | undefined) ?? `def-${i}` }
     })
