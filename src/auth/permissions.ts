@@ -88,11 +88,12 @@ function unlimited(user: string, kind: 'reactor' | 'server', source: Source): Ca
 }
 
 /**
- * A minion. It speaks as itself alone: it fires tags outside of `salt/`, and those under `salt/` that name it. It runs nothing and reads no events.
+ * A minion. It speaks as itself alone: it fires tags outside of `salt/`, and those under `salt/` that name it. It runs nothing and reads no
+ * events. The event of a return is the server's: it comes from a return that was recorded, once, and never from the minion's word alone.
  */
 export function minionCaller(id: string, token: { jti: string | null; expiresUs: number }): Caller {
   const own = new RegExp(
-    `^salt/(?:(?:beacon|minion)/${literal(id)}/|(?:job/\\d{20}/(?:ret|prog|sub)|state_result/\\d{20})/${literal(id)}(?:/|$))`
+    `^salt/(?:(?:beacon|minion)/${literal(id)}/|(?:job/\\d{20}/(?:prog|sub)|state_result/\\d{20})/${literal(id)}(?:/|$))`
   )
   return {
     user: id,
