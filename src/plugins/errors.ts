@@ -77,6 +77,7 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   if (after !== undefined) reply.header('retry-after', String(after))
   return reply
     .code(known.status)
+    .header('x-request-id', request.id)
     .header('content-type', 'application/json')
     .header('cache-control', 'no-store')
     .serializer(passOn)

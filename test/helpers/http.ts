@@ -103,3 +103,14 @@ function permissionsOf(users: Readonly<Record<string, readonly unknown[]>>) {
   if (!('value' in read)) throw new Error(JSON.stringify(read.faults))
   return read.value.file ?? {}
 }
+
+/** The object with some of its methods replaced; the others work on the object itself. */
+export function changed<T extends object>(target: T, changes: Partial<T>): T {
+  return new Proxy(target, {
+    get(_, name) {
+      if (name in changes) return changes[name as keyof T]
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
+}

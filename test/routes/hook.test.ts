@@ -6,7 +6,7 @@ import t from 'tap'
 import { brineError } from '../../src/errors.js'
 import type { Reactor } from '../../src/reactor/reactor.js'
 import { packageRoot } from '../../src/shared/paths.js'
-import { type HttpTestOptions, httpServer } from '../helpers/http.js'
+import { changed, type HttpTestOptions, httpServer } from '../helpers/http.js'
 
 interface Test {
   teardown(handler: () => unknown): unknown
@@ -53,17 +53,6 @@ async function play(url: string, { method, path, headers, body }: Case['request'
   socket.write(`${method} ${path} HTTP/1.1\r\n${head.join('')}\r\n${body ?? ''}`)
   const [answer, text] = (await buffer(socket)).toString('utf8').split('\r\n\r\n')
   return { status: Number(answer!.split(' ')[1]), type: /^content-type: (.*)$/im.exec(answer!)?.[1]?.trim(), body: text! }
-}
-
-/** The object with some of its methods replaced; the others work on the object itself. */
-function changed<T extends object>(target: T, changes: Partial<T>): T {
-  return new Proxy(target, {
-    get(_, name) {
-      if (name in changes) return changes[name as keyof T]
-      const value: unknown = Reflect.get(target, name, target)
-      return typeof value === 'function' ? value.bind(target) : value
-    }
-  })
 }
 
 t.test('hooks answer and fire as salt-api does, but for credentials in the headers', async t => {
