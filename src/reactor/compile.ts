@@ -93,7 +93,7 @@ function withOwnSections(reactions: readonly CompiledReaction[]): CompiledReacti
 }
 
 /** The signature of a function of brine's own lists. */
-export function signatureFrom(fn: ServerFunction): Signature {
+function signatureFrom(fn: ServerFunction): Signature {
   const params = Object.entries(fn.params)
   return {
     required: params.filter(([, param]) => param.required).map(([name]) => name),

@@ -83,7 +83,7 @@ function pipeline(renderers: readonly string[], body: string, event: EventContex
 /** The value of a lone expression over an event, for conditions and grouping keys: `data.load > 3`. */
 export function evaluateExpression(source: string, event: EventContext): unknown {
   const context = eventContext(event)
-  const { evaluator } = evaluatorFor(context, event, false)
+  const evaluator = evaluatorFor(context, event, false)
   return guarded(event.file, () => fromValue(evaluator.expression(expressionOf(source))))
 }
 
@@ -158,17 +158,17 @@ class BeaconData extends PyDict {
 
 function run(source: string, context: Readonly<Record<string, unknown>>, options: RenderOptions, yaml: boolean): Output {
   return guarded(options.file, () => {
-    const { evaluator } = evaluatorFor(context, options, yaml)
+    const evaluator = evaluatorFor(context, options, yaml)
     return evaluator.render({ template: templateOf(source), file: options.file })
   })
 }
 
-function evaluatorFor(context: Readonly<Record<string, unknown>>, options: RenderOptions, yaml: boolean): { evaluator: Evaluator } {
+function evaluatorFor(context: Readonly<Record<string, unknown>>, options: RenderOptions, yaml: boolean): Evaluator {
   const globals = new Scope(null)
   for (const [name, value] of globalFunctions(() => evaluator)) globals.set(name, value)
   for (const [name, value] of Object.entries(context)) globals.set(name, name === 'salt' ? functionsOf(value) : toValue(value))
   const evaluator: Evaluator = new Evaluator({ budget: new Budget(options.limits), yaml, globals, load: loaderOf(options.loader) })
-  return { evaluator }
+  return evaluator
 }
 
 function functionsOf(value: unknown): Value {

@@ -93,6 +93,24 @@ t.test('Salt’s functions and filters do what its documentation says', async t 
   for (const [template, printed] of cases) t.equal(print(template), printed, template)
 })
 
+t.test('groups have names for their parts', async t => {
+  const users = [
+    { n: 'a', g: 2 },
+    { n: 'b', g: 1 },
+    { n: 'c', g: 2 }
+  ]
+  const template =
+    "{% for x in users | groupby('g') %}{{ x.grouper }}:{{ x.list | map(attribute='n') | join }}={{ x[1] | length }} {% endfor %}"
+  t.equal(print(template, { users }), '1:b=1 2:ac=2 ')
+})
+
+t.test('encoded text is bytes', async t => {
+  t.equal(
+    print("{{ 'é' | to_bytes }} {{ 'a'.encode() }} {{ 'é'.encode().decode() }} {{ 'a'.encode() | md5 }}"),
+    "b'\\xc3\\xa9' b'a' é 0cc175b9c0f1b6a831c399e269772661"
+  )
+})
+
 t.test('show_full_context shows the names in sight', async t => {
   t.equal(print('{% set a = 1 %}{{ show_full_context().a }}{{ show_full_context().b }}', { b: 2 }), '12')
 })

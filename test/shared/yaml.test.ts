@@ -48,7 +48,7 @@ t.test('what is printed reads back as the same value', async t => {
   const readBack = (value: Coded) => parseYamlValue(dumpYaml(decoded(value), { sortKeys: false }))
   // YAML 1.1 has three line breaks more than 1.2, which js-yaml reads: texts with these are for PyYAML's readers only
   const common = recorded.dump.filter(({ value }) => !/[\u0085\u2028\u2029]/.test(JSON.stringify(value)))
-  t.ok(common.length > 200)
+  t.ok(common.length > 100)
   const changed = common.filter(({ value }) => JSON.stringify(coded(readBack(value))) !== JSON.stringify(coded(decoded(value))))
   t.strictSame(changed, [])
 })

@@ -1,19 +1,18 @@
 /** `a.b` and `a['b']` as Jinja's sandbox looks them up: in tables of ours, never on JavaScript objects. */
 import { floatOf, WholeFloat } from '../../shared/numbers.js'
 import type { Env, Method } from './env.js'
-import { runtimeError } from './errors.js'
 import { dictMethods, listMethods, rangeMethods, setMethods, tupleMethods, viewMethods } from './methods-collections.js'
 import { strMethods } from './methods-str.js'
-import { flat, isFloat, isInt, itemAt, toFloat, typeName } from './operators.js'
-import { repr } from './text.js'
+import { flat, isFloat, isInt, itemAt, typeName } from './operators.js'
 import {
   firstOf,
+  GroupTuple,
   Namespace,
   orElse,
+  PyBytes,
   PyDict,
   PyDictView,
   PyFunction,
-  PyIterator,
   PyList,
   PyObject,
   PyRange,
@@ -28,7 +27,7 @@ import {
 const INTERNAL =
   /^__(?:class|doc|dir|init|new|reduce|reduce_ex|getattribute|setattr|delattr|hash|repr|str|format|sizeof|subclasshook|init_subclass|eq|ne|lt|le|gt|ge|len|iter|getitem|setitem|delitem|contains|add|mul|call|self|name|module|globals|code|closure|func|dict|mro|bases|base|subclasses|builtins|import|wrapped)__$/
 
-export function undefinedAttribute(value: Value, name: string): Undefined {
+function undefinedAttribute(value: Value, name: string): Undefined {
   const owner = value === null ? 'None' : `${typeName(value)} object`
   return new Undefined(`'${owner}' has no attribute '${name}'`)
 }
@@ -89,9 +88,10 @@ function attributeOf(value: Value, name: string, env: Env): Value | undefined {
   const method = methodsOf(value)?.get(name)
   if (method !== undefined) return new PyFunction(name, (args, kwargs) => method(value, args, kwargs, env))
   if (value instanceof PyRecord) return value.attribute(name)
+  if (value instanceof GroupTuple) return value.attribute(name)
   if (value instanceof Namespace) return value.attributes.get(name)
   if (value instanceof PyFunction) return value.attributes?.get(name)
-  if (value instanceof PyIterator) return undefined
+  if (value instanceof PyBytes) return bytesAttribute(value, name)
   if (isInt(value) || typeof value === 'boolean') return intAttribute(value, name)
   return isFloat(value) ? floatAttribute(value, name) : undefined
 }
@@ -117,6 +117,11 @@ function intAttribute(value: number | bigint | boolean, name: string): Value | u
   }
 }
 
+function bytesAttribute({ data }: PyBytes, name: string): Value | undefined {
+  if (name === 'decode') return new PyFunction(name, () => data.toString('utf8'))
+  return name === 'hex' ? new PyFunction(name, () => data.toString('hex')) : undefined
+}
+
 function floatAttribute(value: number | WholeFloat, name: string): Value | undefined {
   switch (name) {
     case 'real':
@@ -127,10 +132,6 @@ function floatAttribute(value: number | WholeFloat, name: string): Value | undef
       return new PyFunction(name, () => value instanceof WholeFloat)
     case 'conjugate':
       return new PyFunction(name, () => value)
-    case 'hex':
-      return new PyFunction(name, () => {
-        throw runtimeError(`float.hex of ${toFloat(value)} is not supported`)
-      })
     default:
       return undefined
   }
@@ -151,9 +152,4 @@ export class Functions extends PyDict {
       if (typeof key === 'string' && key.startsWith(prefix)) members.push([key.slice(prefix.length), value])
     return members.length === 0 ? undefined : PyDict.of(members)
   }
-}
-
-/** For messages that show a key. */
-export function shown(value: Value, env: Env): string {
-  return repr(value, env.budget)
 }

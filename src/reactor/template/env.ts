@@ -18,7 +18,7 @@ export interface Env {
 
 export type Method = (self: Value, args: Value[], kwargs: Kwargs, env: Env) => Value
 export type Filter = (value: Value, args: Value[], kwargs: Kwargs, env: Env) => Value
-export type Test = (value: Value, args: Value[], env: Env) => boolean
+export type Test = (value: Value, args: Value[], env: Env, kwargs: Kwargs) => boolean
 
 /** Where other templates come from: the source of a name as it is written (`map.jinja`, `salt://reactor/map.jinja`), or null. */
 export type Loader = (name: string, from: string | undefined) => string | null

@@ -3,7 +3,7 @@
  * time or room is counted by the budget.
  */
 import { getAttribute, getItem, methodsOf } from './attributes.js'
-import type { Env, Loader, Source } from './env.js'
+import type { Env, Source } from './env.js'
 import { limitError, runtimeError, TemplateError, undefinedError } from './errors.js'
 import { filterNamed, filters, RICH_FILTERS, UNDEFINED_FILTERS } from './filters.js'
 import { escapeHtml } from './filters-text.js'
@@ -575,8 +575,8 @@ export class Evaluator implements Env {
 
   #test(node: Expression & { type: 'test' }, frame: Frame): boolean {
     const value = this.evaluate(node.target, frame)
-    const args = node.arguments === undefined ? [] : node.arguments.positional.map(argument => this.evaluate(argument, frame))
-    return this.test(node.name, value, args, NO_KWARGS) !== node.negated
+    const [args, kwargs] = this.#arguments(node.arguments, frame)
+    return this.test(node.name, value, args, kwargs) !== node.negated
   }
 
   #call(node: Expression & { type: 'call' }, frame: Frame): Value {
@@ -631,11 +631,11 @@ export class Evaluator implements Env {
     return output
   }
 
-  test(name: string, value: Value, args: Value[], _kwargs: Kwargs): boolean {
+  test(name: string, value: Value, args: Value[], kwargs: Kwargs): boolean {
     this.budget.step()
     const test = tests.get(name) ?? testNamed(name)
-    if (name === 'escaped') return test(value, args, this)
-    return test(flat(UNDEFINED_TESTS.has(name) ? value : defined(value)), args.map(flat), this)
+    if (name === 'escaped') return test(value, args, this, kwargs)
+    return test(flat(UNDEFINED_TESTS.has(name) ? value : defined(value)), args.map(flat), this, kwargs)
   }
 
   call(target: Value, args: Value[], kwargs: Kwargs): Value {
@@ -682,5 +682,3 @@ class Module extends PyRecord {
     return name.startsWith('_') || name === 'self' ? undefined : this.scope.own().get(name)
   }
 }
-
-export type { Loader }

@@ -1,7 +1,7 @@
 /** Filters that write and read JSON, YAML and Python's notation. */
 import { createHash } from 'node:crypto'
 import { doubleQuoted } from '../../shared/yaml-emit.js'
-import { bind, flag, type REQUIRED } from './bind.js'
+import { bind, flag, type REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { runtimeError } from './errors.js'
 import { dumpJson, type JsonOptions } from './json.js'
@@ -9,7 +9,7 @@ import { loadData, printYaml, readJson, readYaml } from './load.js'
 import { flat, isInt, typeName } from './operators.js'
 import { prettyPrint } from './pprint.js'
 import { str } from './text.js'
-import { Markup, PyDict, PyList, PyObject, PyTuple, RichText, type Value } from './values.js'
+import { Markup, PyBytes, PyDict, PyList, PyObject, PyTuple, RichText, type Value } from './values.js'
 import { printXml } from './xml.js'
 
 const table = new Map<string, Filter>()
@@ -105,16 +105,22 @@ function textOf(value: Value, env: Env): string {
 
 // ---- base64 and hashes -----------------------------------------------------------------------------------------------------------------------
 
-filter('base64_encode', {}, (value, _args, env) => Buffer.from(textOf(value, env)).toString('base64'))
-filter('base64_decode', {}, (value, _args, env) => Buffer.from(textOf(value, env), 'base64').toString('utf8'))
+filter('to_bytes', {}, value => new PyBytes(bytesOf(value)))
+filter('base64_encode', {}, value => bytesOf(value).toString('base64'))
+filter('base64_decode', {}, value => Buffer.from(bytesOf(value).toString('latin1'), 'base64').toString('utf8'))
+
+/** What is hashed and encoded: a text's UTF-8. */
+function bytesOf(value: Value): Buffer {
+  return value instanceof PyBytes ? value.data : Buffer.from(text(value, 'expected bytes or str'))
+}
 
 for (const name of ['md5', 'sha1', 'sha256', 'sha512']) {
-  filter(name, {}, (value, _args, env) => createHash(name).update(textOf(value, env)).digest('hex'))
+  filter(name, {}, value => createHash(name).update(bytesOf(value)).digest('hex'))
 }
 
 // ---- decoding of what is text already ------------------------------------------------------------------------------------------------------------
 
-for (const name of ['json_decode_dict', 'json_decode_list', 'json_encode_dict', 'json_encode_list', 'to_bytes']) {
+for (const name of ['json_decode_dict', 'json_decode_list', 'json_encode_dict', 'json_encode_list']) {
   filter(name, {}, value => value)
 }
 

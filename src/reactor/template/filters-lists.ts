@@ -23,7 +23,7 @@ import {
   typeName
 } from './operators.js'
 import { characters, repr, str } from './text.js'
-import { type Kwargs, orElse, PyDict, PyIterator, PyList, PyTuple, Undefined, type Value } from './values.js'
+import { GroupTuple, type Kwargs, orElse, PyDict, PyIterator, PyList, PyTuple, Undefined, type Value } from './values.js'
 
 type Parameters = Record<string, Value | typeof REQUIRED>
 
@@ -152,9 +152,6 @@ filter('groupby', { attribute: REQUIRED, default: null, case_sensitive: false },
   }
   return new PyList(groups.map(group => new GroupTuple([group.key, new PyList(group.items)])))
 })
-
-/** What `groupby` gives: a pair whose parts are also named `grouper` and `list`. */
-export class GroupTuple extends PyTuple {}
 
 for (const [name, sign] of [
   ['min', 1],

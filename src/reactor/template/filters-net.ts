@@ -7,7 +7,7 @@ import type { Env, Filter } from './env.js'
 import { limitError, runtimeError } from './errors.js'
 import { flat, listOf } from './operators.js'
 import { str } from './text.js'
-import { PyDict, PyIterator, PyList, PyTuple, type Value } from './values.js'
+import { PyBytes, PyDict, PyIterator, PyList, PyTuple, type Value } from './values.js'
 
 type Parameters = Record<string, Value | typeof REQUIRED>
 
@@ -128,5 +128,5 @@ filter('mac_str_to_bytes', {}, value => {
   const mac = text(value, 'mac_str')
   const digits = mac.replaceAll(mac[2] ?? ':', '')
   if (!/^[\da-fA-F]{12}$/.test(digits)) throw runtimeError('Invalid MAC address')
-  return Buffer.from(digits, 'hex').toString('latin1')
+  return new PyBytes(Buffer.from(digits, 'hex'))
 })

@@ -1,6 +1,6 @@
 /** Salt's own filters on text, lists and dicts (its networks are in filters-net.ts, data formats in filters-data.ts). */
 import { createHash, createHmac, randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
-import { floatOf } from '../../shared/numbers.js'
+import { floatOf, integerOf } from '../../shared/numbers.js'
 import { compileGlob } from '../../tags/glob.js'
 import { bind, flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
@@ -71,12 +71,12 @@ filter('sequence', {}, value => {
 // ---- text ------------------------------------------------------------------------------------------------------------------------------------
 
 /** Python's `shlex.quote`. */
-export function shellQuote(value: string): string {
+function shellQuote(value: string): string {
   if (value === '') return "''"
   return /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", `'"'"'`)}'`
 }
 
-filter('quote', {}, (value, _args, env) => shellQuote(str(value, env.budget)))
+filter('quote', {}, value => (truthy(value) ? shellQuote(text(value, 'quoted value')) : "''"))
 filter('to_camelcase', { uppercamel: false }, (value, [upper]) => {
   const [first = '', ...rest] = text(value, 'snake_input').split('_')
   const capital = (word: string) => word.slice(0, 1).toUpperCase() + word.slice(1).toLowerCase()
@@ -98,12 +98,22 @@ function snakeCase(camel: string): string {
 
 for (const name of ['to_num', 'str_to_num']) {
   filter(name, {}, value => {
-    if (typeof value !== 'string') return isNumber(value) ? (typeof value === 'boolean' ? Number(value) : value) : value
+    if (typeof value !== 'string') return truncate(value)
     const whole = parsePythonInt(value, 10)
     if (whole !== null) return whole
     const float = parsePythonFloat(value)
     return float === null ? value : floatOf(float)
   })
+}
+
+/** Python's `int()` of a number. */
+function truncate(value: Value): Value {
+  if (!isNumber(value))
+    throw runtimeError(`int() argument must be a string, a bytes-like object or a real number, not '${typeName(value)}'`)
+  if (typeof value === 'boolean') return Number(value)
+  if (isInt(value)) return value
+  if (!Number.isFinite(toFloat(value))) throw runtimeError('cannot convert float to integer')
+  return integerOf(BigInt(Math.trunc(toFloat(value))))
 }
 
 filter('human_to_bytes', { default_unit: 'B', handle_metric: false }, (value, [unit, metric], env) =>

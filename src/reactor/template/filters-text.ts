@@ -235,7 +235,7 @@ filter('striptags', {}, (value, _args, env) => {
 const ENTITIES: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', '#39': "'", '#34': '"', nbsp: '\xa0' }
 
 /** Percent-encodes UTF-8 except letters, digits, `_.-~` and what is in `safe`. */
-export function percentEncode(value: string, safe: string, plus = false): string {
+function percentEncode(value: string, safe: string, plus = false): string {
   let out = ''
   for (const byte of Buffer.from(value)) {
     const character = String.fromCharCode(byte)

@@ -14,6 +14,7 @@ export const UNDEFINED_FILTERS: ReadonlySet<string> = new Set([
   'default',
   'd',
   'round',
+  'abs',
   'items',
   'json',
   'tojson',

@@ -18,8 +18,12 @@ export class LoopContext extends PyRecord {
     this.#recurse = recurse
   }
 
+  get length(): number {
+    return this.#items.length
+  }
+
   attribute(name: string): Value | undefined {
-    const { length } = this.#items
+    const { length } = this
     switch (name) {
       case 'index':
         return this.index0 + 1

@@ -5,7 +5,7 @@ import { runtimeError } from './errors.js'
 import { formatBraces } from './format.js'
 import { iterate, typeName } from './operators.js'
 import { characters, lengthOf, WHITESPACE } from './text.js'
-import { type Kwargs, PyDict, PyList, PyTuple, type Value } from './values.js'
+import { type Kwargs, PyBytes, PyDict, PyList, PyTuple, type Value } from './values.js'
 
 type Body = (self: string, args: Value[], env: Env, kwargs: Kwargs) => Value
 
@@ -305,6 +305,4 @@ table.set('format_map', (self, args, _kwargs, env) => {
   if (!(mapping instanceof PyDict)) throw runtimeError('format_map() argument must be a mapping')
   return formatBraces(self as string, [], mapping, env)
 })
-// bytes are text here: templates only pass them on
-method('encode', { encoding: 'utf-8', errors: 'strict' }, self => self)
-method('decode', { encoding: 'utf-8', errors: 'strict' }, self => self)
+method('encode', { encoding: 'utf-8', errors: 'strict' }, self => new PyBytes(Buffer.from(self)))

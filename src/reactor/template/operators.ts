@@ -6,6 +6,7 @@ import type { Budget } from './limits.js'
 import { characters, hasSurrogates, lengthOf, str } from './text.js'
 import {
   Markup,
+  PyBytes,
   PyDict,
   PyDictView,
   PyIterator,
@@ -79,6 +80,7 @@ export function truthy(input: Value): boolean {
   if (value instanceof PyDict) return value.size > 0
   if (value instanceof PySet) return value.members.size > 0
   if (value instanceof PyRange) return value.length > 0
+  if (value instanceof PyBytes) return value.data.length > 0
   if (value instanceof PyDictView) return value.dict.size > 0
   if (value instanceof Undefined) {
     defined(value)
@@ -225,7 +227,10 @@ export function power(a: Value, b: Value): Value {
   const [x, y] = numbers('** or pow()', a, b)
   if (isFloat(x) || isFloat(y) || Number(y) < 0) {
     if (toFloat(x) === 0 && toFloat(y) < 0) throw runtimeError('0.0 cannot be raised to a negative power')
-    return floatOf(toFloat(x) ** toFloat(y))
+    const result = toFloat(x) ** toFloat(y)
+    if (!Number.isFinite(result) && Number.isFinite(toFloat(x)) && Number.isFinite(toFloat(y)))
+      throw runtimeError('Numerical result out of range')
+    return floatOf(result)
   }
   const base = toBig(x)
   const bits = base.toString(2).length * Number(y)
@@ -278,6 +283,7 @@ function equalObjects(a: Value, b: Value, depth: number): boolean {
   if (a instanceof PyDict && b instanceof PyDict) return equalDicts(a, b, depth)
   if (a instanceof PySet && b instanceof PySet)
     return a.members.size === b.members.size && [...a.members.keys()].every(k => b.members.has(k))
+  if (a instanceof PyBytes && b instanceof PyBytes) return a.data.equals(b.data)
   if (a instanceof PyRange && b instanceof PyRange) return a.length === b.length && a.start === b.start && a.step === b.step
   return false
 }
@@ -319,7 +325,7 @@ export function compare(left: Value, right: Value, symbol: string, depth = 0): n
   throw runtimeError(`'${symbol}' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`)
 }
 
-export function identical(a: Value, b: Value): boolean {
+function identical(a: Value, b: Value): boolean {
   if (a instanceof WholeFloat && b instanceof WholeFloat) return a === b
   return a === b
 }
@@ -398,13 +404,14 @@ export function listOf(value: Value, budget: Budget): Value[] {
 }
 
 /** `len(value)`; null when it has none. */
-export function sizeOf(input: Value): number | null {
+function sizeOf(input: Value): number | null {
   const value = flat(input)
   if (typeof value === 'string') return lengthOf(value)
   if (value instanceof PyList || value instanceof PyTuple) return value.items.length
   if (value instanceof PyDict) return value.size
   if (value instanceof PySet) return value.members.size
   if (value instanceof PyRange) return value.length
+  if (value instanceof PyBytes) return value.data.length
   if (value instanceof PyDictView) return value.dict.size
   if (value instanceof Undefined) {
     defined(value)

@@ -832,4 +832,4 @@ function targetNames(target: AssignTarget): string[] {
   return target.type === 'targets' ? target.items.flatMap(targetNames) : [target.name]
 }
 
-export const NO_ARGUMENTS: Arguments = { positional: [], named: [], star: null, doubleStar: null }
+const NO_ARGUMENTS: Arguments = { positional: [], named: [], star: null, doubleStar: null }

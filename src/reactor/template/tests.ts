@@ -1,6 +1,6 @@
 /** Jinja's tests (`is …`) and Salt's. */
 
-import { integer, text } from './bind.js'
+import { bind, flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Test } from './env.js'
 import { runtimeError, TemplateError } from './errors.js'
 import { filters } from './filters.js'
@@ -9,7 +9,7 @@ import { LoopContext } from './loop.js'
 import { compare, contains, defined, equals, isFloat, isInt, isIterable, isNumber, modulo, typeName } from './operators.js'
 import { matchGroups } from './regex.js'
 import { str } from './text.js'
-import { Markup, PyDict, PyFunction, PyIterator, PyList, PyRange, PyTuple, Undefined, type Value } from './values.js'
+import { type Kwargs, Markup, PyDict, PyFunction, PyIterator, PyList, PyRange, PyTuple, Undefined, type Value } from './values.js'
 
 /** Tests that look at what does not exist without an error. */
 export const UNDEFINED_TESTS: ReadonlySet<string> = new Set([
@@ -75,7 +75,7 @@ const simple: Record<string, Test> = {
   test: value => tests.has(hashable(value) as string),
   // Salt's
   list: value => value instanceof PyList,
-  match: (value, args, env) => matches(value, args, env)
+  match: (value, args, env, kwargs) => matches(value, args, env, kwargs)
 }
 
 /** What a table of names can be asked about. */
@@ -88,9 +88,10 @@ function isCased(value: string, other: RegExp, own: RegExp): boolean {
   return own.test(value) && !other.test(value)
 }
 
-function matches(value: Value, args: readonly Value[], env: Env): boolean {
-  const flags = { ignoreCase: args[1] === true, multiline: args[2] === true }
-  return matchGroups(text(value, 'expected string'), text(argument(args, 'match'), 'pattern'), flags, false, env.budget) !== null
+function matches(value: Value, args: readonly Value[], env: Env, kwargs: Kwargs): boolean {
+  const [pattern, ignoreCase, multiline] = bind('match', args, kwargs, { rgx: REQUIRED, ignorecase: false, multiline: false })
+  const flags = { ignoreCase: flag(ignoreCase), multiline: flag(multiline) }
+  return matchGroups(text(value, 'expected string'), text(pattern, 'pattern'), flags, false, env.budget) !== null
 }
 
 const comparisons: [string[], (value: Value, other: Value) => boolean][] = [

@@ -2,9 +2,11 @@
 import { floatRepr, WholeFloat } from '../../shared/numbers.js'
 import { limitError } from './errors.js'
 import type { Budget } from './limits.js'
+import { LoopContext } from './loop.js'
 import {
   Markup,
   Namespace,
+  PyBytes,
   PyDict,
   PyDictView,
   PyFunction,
@@ -64,7 +66,15 @@ function reprObject(value: PyObject, budget: Budget, depth: number): string {
   if (value instanceof PyFunction) return value.typeName === 'Macro' ? `<Macro ${reprText(value.name)}>` : `<function ${value.name}>`
   if (value instanceof PyIterator) return '<generator object>'
   if (value instanceof Undefined) return 'Undefined'
+  if (value instanceof PyBytes) return reprBytes(value.data)
+  if (value instanceof LoopContext) return `<LoopContext ${value.index0 + 1}/${value.length}>`
   return `<${value.typeName}>`
+}
+
+/** `b'…'`: printable ASCII as it is, everything else escaped. */
+function reprBytes(data: Buffer): string {
+  const text = data.toString('latin1')
+  return `b${reprText(text).replace(/[\x80-\xff]/g, unit => `\\x${unit.charCodeAt(0).toString(16)}`)}`
 }
 
 function reprDict(dict: PyDict, budget: Budget, depth: number): string {

@@ -29,6 +29,21 @@ export class PyTuple extends PyObject {
   }
 }
 
+/** What `groupby` gives: a pair whose parts are also named `grouper` and `list`. */
+export class GroupTuple extends PyTuple {
+  attribute(name: string): Value | undefined {
+    return name === 'grouper' ? this.items[0] : name === 'list' ? this.items[1] : undefined
+  }
+}
+
+/** `bytes`: what `encode()` gives. Templates only pass them on, print them or decode them. */
+export class PyBytes extends PyObject {
+  readonly typeName = 'bytes'
+  constructor(readonly data: Buffer) {
+    super()
+  }
+}
+
 export class PySet extends PyObject {
   readonly typeName = 'set'
   readonly members: PyDict
@@ -169,6 +184,7 @@ function hashOf(key: Value): unknown {
   if (key instanceof WholeFloat) return key.value
   if (key instanceof PyTuple) return `\0t${key.items.map(item => hashText(hashOf(item))).join(',')}`
   if (key instanceof RichText || key instanceof Markup) return hashOf(key.text)
+  if (key instanceof PyBytes) return `\0b${key.data.toString('latin1')}`
   if (key instanceof PyList || key instanceof PyDict || key instanceof PySet) {
     throw new TemplateError('runtime', `unhashable type: '${key.typeName}'`)
   }
@@ -310,7 +326,7 @@ function toObjectValue(input: object): Value {
   return PyDict.from(input as Record<string, unknown>)
 }
 
-export function hostFunction(name: string, call: HostFunction): PyFunction {
+function hostFunction(name: string, call: HostFunction): PyFunction {
   return new PyFunction(name, (args, kwargs) => {
     const keywords: Record<string, unknown> = {}
     for (const [key, value] of kwargs) setOwn(keywords, key, fromValue(value))
@@ -348,6 +364,7 @@ function fromObject(value: PyObject, float: (value: unknown) => unknown, mapping
   if (value instanceof PyRange) return Array.from({ length: value.length }, (_, index) => value.at(index))
   if (value instanceof Namespace) return convert(value.attributes)
   if (value instanceof RichText || value instanceof Markup) return value.text
+  if (value instanceof PyBytes) return value.data.toString('utf8')
   if (value instanceof Undefined) throw value.error()
   return null
 }

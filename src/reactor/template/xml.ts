@@ -1,7 +1,6 @@
 /** Salt's `xml` filter: dicts become elements, their scalar values attributes, lists repeated elements. */
 import type { Env } from './env.js'
 import { runtimeError } from './errors.js'
-import { escapeHtml } from './filters-text.js'
 import { isNumber, typeName } from './operators.js'
 import { str } from './text.js'
 import { PyDict, PyList, PyTuple, type Value } from './values.js'
@@ -53,9 +52,14 @@ function element(tag: string, content: Value, env: Env, depth: number): Element 
 
 function print(element: Element, depth: number): string {
   const margin = ' '.repeat(depth)
-  const attributes = element.attributes.map(([name, value]) => ` ${name}="${escapeHtml(value)}"`).join('')
+  const attributes = element.attributes.map(([name, value]) => ` ${name}="${escapeXml(value)}"`).join('')
   const open = `${margin}<${element.tag}${attributes}`
-  if (element.text !== null) return `${open}>${escapeHtml(element.text)}</${element.tag}>\n`
+  if (element.text !== null) return `${open}>${escapeXml(element.text)}</${element.tag}>\n`
   if (element.children.length === 0) return `${open}/>\n`
   return `${open}>\n${element.children.map(child => print(child, depth + 1)).join('')}${margin}</${element.tag}>\n`
+}
+
+/** As Python's minidom writes text and attributes. */
+function escapeXml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;').replaceAll('>', '&gt;')
 }
