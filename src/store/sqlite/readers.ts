@@ -3,6 +3,7 @@ import { BrineError, brineError } from '../../errors.js'
 import type { Failure } from './batch.js'
 import { errorOf, RETRY_AFTER_SECONDS } from './failures.js'
 import type { Reads } from './operations.js'
+import { threadFlags } from './thread.js'
 
 /** A question to a reader's thread, and its answer under the same number. */
 export type Question = readonly [number: number, name: string, args: unknown]
@@ -50,7 +51,7 @@ class Reader {
 
   constructor(file: string, name: string) {
     const data: ReaderData = { file }
-    this.#worker = new Worker(new URL('./reader.js', import.meta.url), { workerData: data, name })
+    this.#worker = new Worker(new URL('./reader.js', import.meta.url), { workerData: data, name, execArgv: threadFlags() })
     this.#worker.on('message', (answer: Answer) => this.#onAnswer(answer))
     this.#worker.on('error', error => this.#lost(error.message))
     this.#worker.on('exit', () => this.#lost('the reader ended'))

@@ -6,6 +6,7 @@ import type { NewEvent, Seq, StoredEvent } from '../../events/event.js'
 import { type Batch, type Committed, emptyBatch, type Failure, type FromWriter, pushEvent, type Refused } from './batch.js'
 import { errorOf, RETRY_AFTER_SECONDS } from './failures.js'
 import type { Writes } from './operations.js'
+import { threadFlags } from './thread.js'
 import type { WriterData } from './worker.js'
 
 export interface WriterOptions {
@@ -78,7 +79,7 @@ export class Writer {
   /** Starts the thread; resolves once the file is open and migrated. */
   static async start(options: WriterOptions): Promise<Writer> {
     const data: WriterData = { file: options.file, ...(options.maxPages === undefined ? {} : { maxPages: options.maxPages }) }
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: data, name: 'brine-writer' })
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: data, name: 'brine-writer', execArgv: threadFlags() })
     const [message] = (await once(worker, 'message')) as [FromWriter]
     if (message.kind === 'ready') return new Writer(worker, options, message)
     await worker.terminate()
