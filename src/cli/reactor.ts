@@ -3,6 +3,7 @@ import { brineError } from '../errors.js'
 import { saltJson } from '../events/json.js'
 import { serverSignatures, slsCompiler } from '../reactor/compile.js'
 import { type CompiledReaction, type CompileSls, inSaltsOrder, type SlsEvent } from '../reactor/compiled.js'
+import { lintTemplate } from '../reactor/lint.js'
 import { RuleIndex } from '../reactor/match.js'
 import { reactorItems, SURROUNDINGS } from '../reactor/reactor.js'
 import { type Rule, readConfigRules } from '../reactor/rules.js'
@@ -54,6 +55,8 @@ export interface TestOptions extends ReactorOptions, ConfigOptions {
 interface TriedFile {
   readonly file: string
   readonly error?: string
+  /** What is worth a look before this file meets real events, with line and column. */
+  readonly warnings?: readonly string[]
   readonly reactions: readonly { readonly section: string; readonly call: unknown }[]
 }
 
@@ -100,8 +103,16 @@ async function tryFiles(rule: ShownRule, event: SlsEvent, files: SlsFiles, compi
 
 async function tryFile(file: string, event: SlsEvent, files: SlsFiles, compile: CompileSls): Promise<TriedFile> {
   try {
-    const { reactions, error } = compile(await files.load(file), event)
-    return { file, ...(error === null ? {} : { error }), reactions: [...reactions].sort(inSaltsOrder).map(shown) }
+    const source = await files.load(file)
+    const { reactions, error } = compile(source, event)
+    // A file that does not parse says so in `error`.
+    const warnings = error === null ? lintTemplate(source.text).map(({ line, column, message }) => `${line}:${column}: ${message}`) : []
+    return {
+      file,
+      ...(error === null ? {} : { error }),
+      ...(warnings.length === 0 ? {} : { warnings }),
+      reactions: [...reactions].sort(inSaltsOrder).map(shown)
+    }
   } catch (error) {
     if (error instanceof SlsMissing) return { file, error: error.message, reactions: [] }
     throw error

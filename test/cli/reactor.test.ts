@@ -57,6 +57,18 @@ t.test('reactor test fails when no rule matches, a file is missing, or does not 
   t.equal(unusable.code, 2)
 })
 
+t.test('reactor test warns of event data that reaches a command line without quote', async t => {
+  const sls = (value: string) => `x:\n  local.cmd.run:\n    - tgt: web1\n    - arg:\n      - echo ${value}\n`
+  const dir = t.testdir({
+    'brine.yaml': 'reactor:\n  - "bare": [bare.sls]\n  - "quoted": [quoted.sls]\n',
+    'bare.sls': sls("{{ data['x'] }}"),
+    'quoted.sls': sls("{{ data['x'] | quote }}")
+  })
+  const bare = await brine(['reactor', 'test', 'bare', 'x=; rm -rf /', '--out', 'json'], { cwd: dir })
+  t.match(bare.out, /"5:\d+: event data becomes part of the command of 'cmd\.run'/)
+  t.notMatch((await brine(['reactor', 'test', 'quoted', 'x=1', '--out', 'json'], { cwd: dir })).out, /warnings/)
+})
+
 t.test('reactor test takes the rules of a server when one is named; reactor list shows all pages', async t => {
   const dir = t.testdir({ 'brine.yaml': 'reactor: []', 'r.sls': SLS })
   const rule = (id: string) => ({ id, tag: 'a', sls: [join(dir, 'r.sls')], enabled: id !== 'two', source: 'api' })
