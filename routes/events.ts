@@ -100,6 +100,7 @@ export const stream: FastifyPluginAsync = async app => {
     const filter = filterOf(request.caller, request.query)
     const form = negotiate(request.headers.accept, FORMS) ?? SSE
     if (form !== SSE) return history(app.services, request, reply, filter, form === NDJSON ? 'ndjson' : 'json')
+    refuseForHistory(request.query)
     const start = startOf(request, clock.nowUs())
     hub.checkRoom()
     reply.header('content-type', `${SSE};charset=utf-8`).header('cache-control', 'no-store').header('x-accel-buffering', 'no')
@@ -213,6 +214,12 @@ function filterOf(caller: Caller, { tag, exclude }: EventsQuery): TagFilter {
   }
 }
 
+/** What a stream would have to ignore is refused: whoever wrote it waits for something else. */
+function refuseForHistory(query: EventsQuery): void {
+  const name = (['limit', 'before', 'until', 'direction'] as const).find(each => query[each] !== undefined)
+  if (name) throw brineError('FIELD_INVALID', name, `is for history: ask for it with 'Accept: application/json' or '${NDJSON}'`)
+}
+
 /** A browser that comes back sends Last-Event-ID along with the URL that it was first given, so the header counts more. Salt's ids are not ours: no wish. */
 function startOf(request: FastifyRequest<{ Querystring: EventsQuery }>, nowUs: number): Start {
   const last = request.headers['last-event-id']
@@ -234,13 +241,19 @@ async function openStream(
   const outlet = await HttpOutlet.open(reply.raw, RETRY)
   if (outlet === null) return
   const { jti, expiresUs } = request.caller
-  const subscription = hub.subscribe({
-    ...what,
-    outlet,
-    caller: { jti, expiresUs },
-    encoding: request.raw.httpVersion === '1.0' ? SSE_PLAIN : SSE_CHUNKED,
-    ...(count === undefined ? {} : { count }),
-    ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 })
-  })
-  reply.sse.onClose(() => subscription.closed())
+  try {
+    const subscription = hub.subscribe({
+      ...what,
+      outlet,
+      caller: { jti, expiresUs },
+      encoding: request.raw.httpVersion === '1.0' ? SSE_PLAIN : SSE_CHUNKED,
+      ...(count === undefined ? {} : { count }),
+      ...(timeout === undefined ? {} : { timeoutMs: timeout * 1000 })
+    })
+    reply.sse.onClose(() => subscription.closed())
+  } catch (error) {
+    // The last place was taken, or the server stopped, since we looked; the head is sent already.
+    request.log.info({ err: error }, 'a stream could not be opened')
+    outlet.cut()
+  }
 }

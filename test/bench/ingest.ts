@@ -25,7 +25,11 @@ interface Measured {
 /** Durable ingest of hooks: against one commit per request, and against a route that stores nothing. */
 export const bench: Bench = async () => {
   const client = new Child('clients/load')
-  const servers = { brine: new Child('servers/brine'), each: new Child('servers/bare-hook'), bare: new Child('servers/bare-hook') }
+  const servers = {
+    brine: new Child('servers/brine'),
+    each: new Child('servers/bare-hook'),
+    bare: new Child('servers/bare-hook')
+  }
   try {
     const at = {
       brine: await servers.brine.call<{ url: string; token: string }>('start', {}),

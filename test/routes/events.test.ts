@@ -298,6 +298,27 @@ t.test('an HTTP/1.0 client gets the same frames without chunks, until the connec
   t.match(body, /^retry: 400\nid: \w+-1\ntag: old\/1\ndata: .*\n\nevent: end\n/)
 })
 
+t.test('a stream that is asked for behind another request on the same connection comes after its answer', async t => {
+  const s = await server(t)
+  await s.fire('p/1')
+  const socket = connect(Number(new URL(s.url).port), '127.0.0.1')
+  const head = `Host: x\r\nX-Auth-Token: ${s.token}\r\n\r\n`
+  socket.write(`GET /healthz HTTP/1.1\r\n${head}GET /events?since=earliest&count=1 HTTP/1.1\r\n${head}`)
+  let text = ''
+  socket.setEncoding('utf8').on('data', data => {
+    text += data
+  })
+  await once(socket, 'end')
+  const [health, stream] = text.split(/(?<=\})(?=HTTP)/)
+  t.match(health, /^HTTP\/1\.1 200 /)
+  t.ok(health!.endsWith('{"status": "ok"}'))
+  t.match(stream, /^HTTP\/1\.1 200 /)
+  const body = stream!.slice(stream!.indexOf('\r\n\r\n') + 4)
+  t.ok(body.startsWith('b\r\nretry: 400\n\r\n'))
+  t.match(body, 'tag: p/1\n')
+  t.ok(body.endsWith('\r\n0\r\n\r\n'))
+})
+
 t.test('more streams than max_subscribers are refused with 503', async t => {
   const s = await server(t, { config: { max_subscribers: 1 } })
   const stream = await s.open()
@@ -317,6 +338,29 @@ t.test('closing the server ends open streams with a last frame', async t => {
   await live(s, 1)
   await s.close()
   t.strictSame(await stream.end(), [{ event: 'end', data: { reason: 'server is stopping' } }])
+})
+
+t.test('a reader that does not read does not hold the server when it closes', async t => {
+  const s = await server(t, { config: { subscriber_buffer_bytes: 64 * 1024 * 1024 } })
+  const stuck = await s.open()
+  await live(s, 1)
+  stuck.response.pause()
+  stuck.response.socket.pause()
+  for (let i = 0; i < 20; i++) await s.store.events.append([newEvent(`big/${i}`, { text: 'x'.repeat(1_000_000) })])
+  await s.close()
+  stuck.response.resume()
+  stuck.response.socket.resume()
+  const frames = await stuck.end()
+  t.ok(frames.length < 20, 'it was dropped with what it had not taken')
+})
+
+t.test('what a stream cannot do is refused, with the way to get it', async t => {
+  const s = await server(t)
+  for (const query of ['?limit=10', '?direction=backward', '?until=now', '?before=e1-5']) {
+    const refused = await s.ask(query)
+    t.equal(refused.status, 400, query)
+    t.match(await refused.json(), { code: 'FIELD_INVALID', error: /Accept: application\/json/ })
+  }
 })
 
 t.test('pages of history follow one another in both directions', async t => {
