@@ -5,6 +5,7 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
 import { eventId, parseEventId } from '../src/events/event.js'
+import { saltJson } from '../src/events/json.js'
 import { SSE_CHUNKED, SSE_PLAIN } from '../src/hub/encoding.js'
 import type { Hub } from '../src/hub/hub.js'
 import { HttpOutlet } from '../src/hub/outlet.js'
@@ -126,14 +127,23 @@ export const events: FastifyPluginAsyncTypebox = async app => {
       ...refusals(401, 404)
     }
   }
-  app.get('/events/:id', { schema: one }, async request => {
+  app.get('/events/:id', { schema: one }, async (request, reply) => {
     const id = parseEventId(request.params.id)
     const event = id && id.epoch === store.events.epoch ? await store.events.get(id.seq) : null
     // What may not be seen is not there.
     const { readable } = request.caller
     if (!event || !readable || !compileFilter(readable)(event.tag)) throw brineError('NOT_FOUND', `event ${request.params.id.slice(0, 40)}`)
     const cause = event.cause && { id: eventId(store.events.epoch, event.cause.seq), depth: event.cause.depth }
-    return { id: request.params.id, tag: event.tag, data: JSON.parse(event.json) as Record<string, unknown>, source: event.source, cause }
+    const about = {
+      id: request.params.id,
+      tag: event.tag,
+      data: JSON.parse(event.json) as Record<string, unknown>,
+      source: event.source,
+      cause
+    }
+    // As JSON the data is answered with its own bytes, as everywhere.
+    if (reply.getHeader('content-type') === 'application/json') reply.serializer(() => withJson(about, event.json))
+    return about
   })
 
   const NewEvent = Type.Object(
@@ -200,6 +210,11 @@ export const events: FastifyPluginAsyncTypebox = async app => {
     reply.header('cache-control', 'no-store')
     return { ticket: granted.ticket, expires: granted.expiresUs / 1e6, url: `/events?token=${granted.ticket}` }
   })
+}
+
+/** The mapping as JSON, with `data` as it is in the log: what passes through numbers may come out as others. */
+function withJson({ data: _, ...about }: Record<string, unknown>, json: string): string {
+  return `${saltJson(about).slice(0, -1)}, "data": ${json}}`
 }
 
 /** What the caller asked for within what it may see. Throws EVENTS_REFUSED. */

@@ -158,7 +158,8 @@ export default fp(
   async app => {
     app.addSchema(ErrorAnswer)
     app.addHook('onRoute', route => {
-      if (!route.schema?.querystring && !route.schema?.body) return
+      // What no validator has touched was not coerced.
+      if ((!route.schema?.querystring && !route.schema?.body) || route.validatorCompiler) return
       route.preHandler = [refuseEndless, ...[route.preHandler ?? []].flat()]
     })
     app.setErrorHandler(answerError)

@@ -469,7 +469,11 @@ t.test('one event by its id, with who fired it and why', async t => {
     source: 'reactor',
     cause: { id: `${epoch}-1`, depth: 1 }
   })
-  for (const id of [`${epoch}-3`, '0ther-1', 'zz']) t.equal((await s.ask(`/${id}`)).status, 404)
+  const json = '{"n": 12345678901234567890, "f": 1.0, "_stamp": "2027-01-15T08:00:00.000000"}'
+  await s.store.events.append([{ ...newEvent('c'), json }])
+  t.match(await (await s.ask(`/${epoch}-3`)).text(), `"data": ${json}`, 'with the bytes that are in the log')
+  t.match(await (await s.ask(`/${epoch}-2`, { accept: 'application/x-yaml' })).text(), 'tag: b\n')
+  for (const id of [`${epoch}-4`, '0ther-1', 'zz']) t.equal((await s.ask(`/${id}`)).status, 404)
 })
 
 t.test('a number without end is refused like any other that is out of bounds', async t => {
