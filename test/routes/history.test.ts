@@ -98,7 +98,7 @@ t.test('one event by its id, with who fired it and why', async t => {
 })
 
 t.test('a number without end is refused like any other that is out of bounds', async t => {
-  const s = await httpServer(t)
+  const s = await server(t)
   const headers = { 'x-auth-token': s.token, accept: 'application/json' }
   for (const query of ['timeout=Infinity', 'timeout=-Infinity', 'timeout=1e400', 'limit=Infinity', 'count=Infinity']) {
     const answer = await s.app.inject({ url: `/events?${query}`, headers })
