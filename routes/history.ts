@@ -72,18 +72,27 @@ async function* asLines(pages: AsyncIterable<EncodedPage>, gap: Gap | null): Asy
   for await (const page of pages) yield page.bytes
 }
 
-const NEWLINE = 0x0a
-const COMMA = 0x2c
+const SEPARATOR = Buffer.from(', ')
 
-/** Lines become items: each ends with the line feed that JSON has nowhere else, which is made a comma, except for the last. */
+/** Lines become the items of a list. */
+function items({ bytes, ends }: EncodedPage): Uint8Array {
+  const parts: Uint8Array[] = []
+  let from = 0
+  for (const end of ends) {
+    if (from > 0) parts.push(SEPARATOR)
+    parts.push(bytes.subarray(from, end - 1))
+    from = end
+  }
+  return Buffer.concat(parts)
+}
+
 async function* asJson(pages: AsyncIterable<EncodedPage>, epoch: string, query: EventQuery, gap: Gap | null): AsyncGenerator<Uint8Array> {
   let count = 0
   let last: Seq = query.direction === 'backward' ? query.upTo + 1 : query.upTo
   yield Buffer.from('{"events": [')
   for await (const page of pages) {
-    if (count > 0) yield Buffer.from(', ')
-    for (const end of page.ends.subarray(0, -1)) if (page.bytes[end - 1] === NEWLINE) page.bytes[end - 1] = COMMA
-    yield page.bytes.subarray(0, -1)
+    if (count > 0) yield SEPARATOR
+    yield items(page)
     count += page.count
     last = page.seqs[page.count - 1]!
   }

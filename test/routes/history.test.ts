@@ -30,6 +30,16 @@ t.test('pages of history follow one another in both directions', async t => {
   t.strictSame(await page(`?tag=p/*&limit=3&before=${epoch}-4`), { tags: ['p/2', 'p/1'], next: `${epoch}-1`, more: false })
 })
 
+t.test('a page of JSON is printed as Salt prints JSON, with the bytes that are in the log', async t => {
+  const s = await server(t)
+  const { epoch } = s.store.events
+  for (const n of [1, 2, 3]) await s.services.events.fire('x', { n, s: 'é' }, { source: 'server' })
+  const stored = await Promise.all([1, 2, 3].map(seq => s.store.events.get(seq)))
+  const events = stored.map((event, i) => `{"id": "${epoch}-${i + 1}", "tag": "x", "data": ${event!.json}}`)
+  const page = await s.ask('', { accept: 'application/json' })
+  t.equal(await page.text(), `{"events": [${events.join(', ')}], "next": "${epoch}-3", "more": false}`)
+})
+
 t.test('history as NDJSON has a line per event, with the bytes of the stream', async t => {
   const s = await server(t)
   await s.store.events.append([newEvent('n/1', { text: 'a\nb "c" é\u2028' }), newEvent('n/2')])
