@@ -16,11 +16,22 @@ const WRITERS = 24
 const clock = new SystemClock()
 const run = stampOf(clock.nowUs())
 
+/** Writes to stdout at once; waits where the parent is behind with reading (stdout is a pipe that does not block). */
+function say(line: string): void {
+  for (let rest = Buffer.from(line); rest.length > 0; ) {
+    try {
+      rest = rest.subarray(writeSync(1, rest))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+    }
+  }
+}
+
 async function main(): Promise<void> {
   const store = await openSqliteStore({ file: process.argv[2]!, clock })
   let told = false
   const acknowledge = (kind: string, writer: string, number: number, seq: number) => {
-    writeSync(1, `${kind} ${writer} ${number} ${seq}\n`)
+    say(`${kind} ${writer} ${number} ${seq}\n`)
     if (!told) process.send?.('writing')
     told = true
   }
