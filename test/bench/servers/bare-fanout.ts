@@ -1,24 +1,30 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { gauges, serve } from '../processes.js'
 
-const sockets = new Set<Socket>()
+const readers = new Set<ServerResponse>()
+let raw = false
 
 /**
  * What fan-out costs without brine: an HTTP server that does not check, store or filter anything. What is posted is written as it is, in a loop
- * over the sockets of those who listen, once per event.
+ * over those who listen, once per event: through the answers, as a handler does, or raw to their sockets, framed by hand.
  */
 async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.method === 'GET') {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     response.write('retry: 400\n')
-    sockets.add(response.socket!)
+    readers.add(response)
     return
   }
   const frame = await text(request)
-  const bytes = Buffer.from(`${Buffer.byteLength(frame).toString(16)}\r\n${frame}\r\n`)
-  for (const socket of sockets) socket.write(bytes)
+  if (raw) {
+    const bytes = Buffer.from(`${Buffer.byteLength(frame).toString(16)}\r\n${frame}\r\n`)
+    for (const reader of readers) reader.socket!.write(bytes)
+  } else {
+    const bytes = Buffer.from(frame)
+    for (const reader of readers) reader.write(bytes)
+  }
   response.end('{"success": true}')
 }
 
@@ -31,5 +37,8 @@ serve({
         resolve({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, token: 'none' })
       )
     }),
-  live: () => sockets.size
+  live: () => readers.size,
+  setRaw: (value: boolean) => {
+    raw = value
+  }
 })
