@@ -1,4 +1,5 @@
-import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
 
 /** GET /metrics: figures for Prometheus. Open, as health is: there are no names, tags or tokens in it. */
 export const metrics: FastifyPluginAsyncTypebox = async app => {
