@@ -1,9 +1,11 @@
 /** Filters that write and read JSON, YAML and Python's notation. */
+
 import { createHash } from 'node:crypto'
 import { doubleQuoted } from '../../shared/yaml-emit.js'
-import { bind, flag, type REQUIRED, text } from './bind.js'
+import { flag, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { runtimeError } from './errors.js'
+import { filterTable } from './filter-table.js'
 import { dumpJson, type JsonOptions } from './json.js'
 import { loadData, printYaml, readJson, readYaml } from './load.js'
 import { flat, isInt, typeName } from './operators.js'
@@ -12,15 +14,7 @@ import { str } from './text.js'
 import { Markup, PyBytes, PyDict, PyList, PyObject, PyTuple, RichText, type Value } from './values.js'
 import { printXml } from './xml.js'
 
-const table = new Map<string, Filter>()
-
-function filter(
-  name: string,
-  parameters: Record<string, Value | typeof REQUIRED>,
-  body: (value: Value, args: Value[], env: Env) => Value
-): void {
-  table.set(name, (value, args, kwargs, env) => body(value, bind(name, args, kwargs, parameters), env))
-}
+const { table, filter } = filterTable()
 
 export const dataFilters: ReadonlyMap<string, Filter> = table
 

@@ -1,8 +1,10 @@
 /** Jinja's filters on lists, dicts and numbers. */
+
 import { floatOf, integerOf, MAX_DIGITS, WholeFloat } from '../../shared/numbers.js'
-import { bind, flag, integer, REQUIRED, text } from './bind.js'
+import { flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { runtimeError } from './errors.js'
+import { filterTable } from './filter-table.js'
 import { fixed } from './format.js'
 import { pairsOf, sortKeyed } from './methods-collections.js'
 import {
@@ -25,13 +27,7 @@ import {
 import { characters, repr, str } from './text.js'
 import { GroupTuple, type Kwargs, orElse, PyDict, PyIterator, PyList, PyTuple, Undefined, type Value } from './values.js'
 
-type Parameters = Record<string, Value | typeof REQUIRED>
-
-const table = new Map<string, Filter>()
-
-function filter(name: string, parameters: Parameters, body: (value: Value, args: Value[], env: Env) => Value): void {
-  table.set(name, (value, args, kwargs, env) => body(value, bind(name, args, kwargs, parameters), env))
-}
+const { table, filter } = filterTable()
 
 export const listFilters: ReadonlyMap<string, Filter> = table
 

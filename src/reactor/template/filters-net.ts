@@ -1,21 +1,17 @@
 /** Salt's filters on addresses and networks. */
+
 import { randomBytes } from 'node:crypto'
 import { integerOf } from '../../shared/numbers.js'
 import { type Address, bitsOf, inNetwork, isKind, networkOf, parseAddress, printAddress, printInterface } from './address.js'
-import { bind, REQUIRED, text } from './bind.js'
+import { REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { limitError, runtimeError } from './errors.js'
+import { filterTable } from './filter-table.js'
 import { flat, listOf } from './operators.js'
 import { str } from './text.js'
 import { PyBytes, PyDict, PyIterator, PyList, PyTuple, type Value } from './values.js'
 
-type Parameters = Record<string, Value | typeof REQUIRED>
-
-const table = new Map<string, Filter>()
-
-function filter(name: string, parameters: Parameters, body: (value: Value, args: Value[], env: Env) => Value): void {
-  table.set(name, (value, args, kwargs, env) => body(value, bind(name, args, kwargs, parameters), env))
-}
+const { table, filter } = filterTable()
 
 export const netFilters: ReadonlyMap<string, Filter> = table
 

@@ -1,10 +1,12 @@
 /** Salt's own filters on text, lists and dicts (its networks are in filters-net.ts, data formats in filters-data.ts). */
+
 import { createHash, createHmac, randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
 import { floatOf, integerOf } from '../../shared/numbers.js'
 import { compileGlob } from '../../tags/glob.js'
-import { bind, flag, integer, REQUIRED, text } from './bind.js'
+import { flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { limitError, runtimeError } from './errors.js'
+import { filterTable } from './filter-table.js'
 import { isHashable } from './filters-data.js'
 import { parsePythonFloat, parsePythonInt } from './filters-lists.js'
 import { jsonQuery } from './jmespath.js'
@@ -32,13 +34,7 @@ import { strftime } from './strftime.js'
 import { characters, str } from './text.js'
 import { firstOf, orElse, PyDict, PyFunction, PyList, PySet, PyTuple, Undefined, type Value } from './values.js'
 
-type Parameters = Record<string, Value | typeof REQUIRED>
-
-const table = new Map<string, Filter>()
-
-function filter(name: string, parameters: Parameters, body: (value: Value, args: Value[], env: Env) => Value): void {
-  table.set(name, (value, args, kwargs, env) => body(value, bind(name, args, kwargs, parameters), env))
-}
+const { table, filter } = filterTable()
 
 export const saltFilters: ReadonlyMap<string, Filter> = table
 

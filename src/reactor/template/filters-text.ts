@@ -1,20 +1,16 @@
 /** Jinja's filters on text. */
-import { bind, flag, integer, REQUIRED, text } from './bind.js'
+
+import { flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { limitError, runtimeError } from './errors.js'
+import { filterTable } from './filter-table.js'
 import { formatPercent, formatValue } from './format.js'
 import { capitalize, replace, strip } from './methods-str.js'
 import { flat, isNumber, iterate, len, listOf, toFloat, truthy, typeName } from './operators.js'
 import { characters, lengthOf, str } from './text.js'
 import { isLiteral, Markup, type Part, PyDict, PyList, PyTuple, RichText, type Value } from './values.js'
 
-type Parameters = Record<string, Value | typeof REQUIRED>
-
-const table = new Map<string, Filter>()
-
-function filter(name: string, parameters: Parameters, body: (value: Value, args: Value[], env: Env) => Value): void {
-  table.set(name, (value, args, kwargs, env) => body(value, bind(name, args, kwargs, parameters), env))
-}
+const { table, filter } = filterTable()
 
 export const textFilters: ReadonlyMap<string, Filter> = table
 
