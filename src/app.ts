@@ -15,6 +15,7 @@ import { meantMinions } from './jobs/target.js'
 import { Keys } from './keys/keys.js'
 import { HttpLink } from './link/http.js'
 import { Presence } from './link/presence.js'
+import { Pillars } from './pillar/pillars.js'
 import { buildHttp } from './plugins/http.js'
 import { createTokenCodec } from './plugins/jwt.js'
 import { Reactor } from './reactor/reactor.js'
@@ -56,7 +57,11 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
 
     const keys = new Keys({ store, events, clock, config, log: log.child({ part: 'keys' }) })
     await keys.start()
-    const minionsMatching = (tgt: unknown, tgtType: string) => meantMinions(tgt, tgtType, { keys, nodegroups: config.nodegroups }).minions
+    const pillars = new Pillars({ config, keys, log: log.child({ part: 'pillar' }) })
+    undo.push(() => pillars.stop())
+    void pillars.warm()
+    const minionsMatching = (tgt: unknown, tgtType: string) =>
+      meantMinions(tgt, tgtType, { keys, pillars, nodegroups: config.nodegroups }).minions
 
     const files = dataFiles(config.data_dir)
     const users = new Users({ file: files.users, clock })
@@ -67,10 +72,10 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
 
     const jids = new JidSource(clock)
     const link = new HttpLink({ store, keys, events, auth, clock, config, log: log.child({ part: 'link' }) })
-    const jobs = new Jobs({ store, events, hub, keys, link, jids, clock, config, log: log.child({ part: 'jobs' }) })
+    const jobs = new Jobs({ store, events, hub, keys, pillars, link, jids, clock, config, log: log.child({ part: 'jobs' }) })
     link.returns = jobs
     jobs.start()
-    const commands = new Commands({ config, store, events, keys, link, jobs, jids, clock, log: log.child({ part: 'commands' }) })
+    const commands = new Commands({ config, store, events, keys, pillars, link, jobs, jids, clock, log: log.child({ part: 'commands' }) })
     const reactor = new Reactor({ config, store, events, hub, commands, jids, clock, log: log.child({ part: 'reactor' }) })
     await reactor.start()
     const retention = new Retention({ store, clock, settings: config, log: log.child({ part: 'retention' }) })
@@ -89,7 +94,7 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
       // Together: the reactor waits for the functions that it called, and these end when the commands do.
       () => Promise.all([reactor.stop(), commands.stop()])
     )
-    const services: Services = { config, log, clock, store, events, hub, auth, keys, link, jobs, commands, reactor }
+    const services: Services = { config, log, clock, store, events, hub, auth, keys, pillars, link, jobs, commands, reactor }
     http = await buildHttp(services, { routes })
     return { services, http, close }
   } catch (error) {

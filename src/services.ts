@@ -7,6 +7,7 @@ import type { Jobs } from './jobs/jobs.js'
 import type { Commands } from './jobs/lowstate.js'
 import type { Keys } from './keys/keys.js'
 import type { HttpLink } from './link/http.js'
+import type { Pillars } from './pillar/pillars.js'
 import type { Reactor } from './reactor/reactor.js'
 import type { Clock } from './shared/clock.js'
 import type { Store } from './store/store.js'
@@ -21,6 +22,7 @@ export interface Services {
   readonly hub: Hub
   readonly auth: Authenticator
   readonly keys: Keys
+  readonly pillars: Pillars
   readonly link: HttpLink
   readonly jobs: Jobs
   readonly commands: Commands

@@ -1,4 +1,5 @@
 import { type ExternalAuth, readExternalAuth } from '../auth/external-auth.js'
+import { MERGE_STRATEGIES, type MergeStrategy } from '../pillar/merge.js'
 import type { Setting } from './setting.js'
 import {
   addresses,
@@ -254,7 +255,24 @@ reactor:
       meaning: 'Directories that minions get files and states from, by environment.',
       for: 'both'
     }),
-    pillar_roots: roots({ default: { base: ['/srv/pillar'] }, meaning: 'Directories of pillar data, by environment.' })
+    pillar_roots: roots({
+      default: { base: ['/srv/pillar'] },
+      meaning: 'Directories of pillar data, by environment; top.sls says which files are meant for which minions.',
+      for: 'both'
+    }),
+    pillar_source_merging_strategy: choice<MergeStrategy>({
+      default: 'smart',
+      choices: MERGE_STRATEGIES,
+      for: 'both',
+      meaning:
+        "How pillar files that say the same are merged: smart and recurse (level by level), aggregate (lists joined), list, overwrite, none (the minion's own environment alone)."
+    }),
+    pillar_merge_lists: boolean({ default: false, for: 'both', meaning: 'Join lists of pillar files instead of taking the later one.' }),
+    pillar_safe_render_error: boolean({
+      default: true,
+      for: 'both',
+      meaning: 'A minion is told which pillar file failed, and not what was wrong in it: that stands in the log.'
+    })
   },
   'The embedded minion': {
     embedded_minion: boolean({

@@ -4,6 +4,7 @@ import type { EventLog } from '../events/log.js'
 import type { Hub } from '../hub/hub.js'
 import type { Keys } from '../keys/keys.js'
 import type { MinionLink } from '../link/link.js'
+import type { Pillars } from '../pillar/pillars.js'
 import { packArguments } from '../shared/arguments.js'
 import type { Clock } from '../shared/clock.js'
 import type { Delivery, JobRecord, JobStore, NewJob, ReturnRecord } from '../store/store.js'
@@ -60,6 +61,7 @@ export interface JobsOptions {
   readonly events: Pick<EventLog, 'prepare'>
   readonly hub: Pick<Hub, 'listen'>
   readonly keys: Pick<Keys, 'accepted' | 'facts'>
+  readonly pillars?: Pick<Pillars, 'cached'>
   readonly link: Pick<MinionLink, 'send' | 'isConnected'>
   readonly jids: Pick<JidSource, 'next'>
   readonly clock: Clock
@@ -124,9 +126,9 @@ export class Jobs {
    */
   async publish(request: PublishRequest): Promise<Published> {
     if (this.#stopped) throw shuttingDown()
-    const { keys, config, events, store, link } = this.#o
+    const { keys, pillars, config, events, store, link } = this.#o
     const { tgt, tgtType, delimiter } = request
-    const { minions, missing } = meantMinions(tgt, tgtType, { keys, nodegroups: config.nodegroups, delimiter })
+    const { minions, missing } = meantMinions(tgt, tgtType, { keys, pillars, nodegroups: config.nodegroups, delimiter })
     if (minions.length === 0) return { status: 'no-match', missing }
     const job = this.#newJob(request, minions, missing)
     const source: Source = request.reactionId === undefined ? `user:${request.user}` : 'reactor'

@@ -1,5 +1,6 @@
 import type { Keys } from '../keys/keys.js'
-import { matchTarget, parseTarget } from '../targeting/index.js'
+import type { Pillars } from '../pillar/pillars.js'
+import { type Facts, matchTarget, parseTarget } from '../targeting/index.js'
 import { expandNodegroup, type Nodegroups } from '../targeting/nodegroups.js'
 
 export interface Meant {
@@ -11,6 +12,8 @@ export interface Meant {
 
 export interface TargetContext {
   readonly keys: Pick<Keys, 'accepted' | 'facts'>
+  /** Where compiled pillars are; without it no target by pillar means anybody. */
+  readonly pillars?: Pick<Pillars, 'cached'> | undefined
   readonly nodegroups: Nodegroups
   /** Between the levels of a grain or pillar path; `:` unless given. */
   readonly delimiter?: string | undefined
@@ -22,9 +25,9 @@ export interface TargetContext {
  * here a job runs wherever it is sent.
  * @throws TARGET_SYNTAX, TARGET_TYPE
  */
-export function meantMinions(tgt: unknown, tgtType: string, { keys, nodegroups, delimiter }: TargetContext): Meant {
+export function meantMinions(tgt: unknown, tgtType: string, { keys, pillars, nodegroups, delimiter }: TargetContext): Meant {
   const target = parseTarget(tgt, tgtType, { nodegroups, ...(delimiter === undefined ? {} : { delimiter }) })
-  const { minions, missing, uncertain } = matchTarget(target, factsOf(keys))
+  const { minions, missing, uncertain } = matchTarget(target, factsOf(keys, pillars))
   const unknown = new Set(uncertain)
   const certain = minions.filter(id => !unknown.has(id))
   if (target.kind !== 'list') return { minions: certain, missing }
@@ -32,12 +35,12 @@ export function meantMinions(tgt: unknown, tgtType: string, { keys, nodegroups, 
   return { minions: [...new Set(target.ids)].filter(id => meant.has(id)), missing }
 }
 
-function* factsOf(keys: TargetContext['keys']): Iterable<{ id: string; grains: Record<string, unknown>; cached: boolean }> {
+function* factsOf(keys: TargetContext['keys'], pillars: TargetContext['pillars']): Iterable<Facts> {
   const known = new Map<string, Record<string, unknown>>()
   for (const { id, grains } of keys.facts()) known.set(id, grains)
   for (const id of keys.accepted()) {
     const grains = known.get(id)
-    yield { id, grains: grains ?? {}, cached: grains !== undefined }
+    yield { id, grains: grains ?? {}, pillar: pillars?.cached(id) ?? {}, cached: grains !== undefined }
   }
 }
 

@@ -153,6 +153,11 @@ export class Keys {
     for (const [id, grains] of this.#grains) if (this.isAccepted(id)) yield { id, grains }
   }
 
+  /** Cached grains of one minion; undefined when it has sent none. */
+  grainsOf(id: string): Record<string, unknown> | undefined {
+    return this.#grains.get(id)
+  }
+
   hasFacts(id: string): boolean {
     return this.#grains.has(id)
   }

@@ -233,7 +233,7 @@ export class Executor {
   }
 
   async #refreshPillar(): Promise<Mapping> {
-    const fetched = this.#options.file_client === 'local' ? undefined : await this.#master.pillar?.(this.#options.saltenv ?? 'base')
+    const fetched = this.#options.file_client === 'local' ? undefined : await this.#master.pillar?.({ saltenv: this.#options.saltenv })
     this.#pillar = { ...this.#options.pillar, ...fetched }
     this.#pillarLoaded = Promise.resolve(this.#pillar)
     return this.#pillar

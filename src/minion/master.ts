@@ -20,6 +20,15 @@ export interface SendOptions {
   readonly jid?: string
 }
 
+export interface PillarAsk {
+  /** The environment of the minion's states; templates see it. */
+  readonly saltenv?: string | null
+  /** Only this environment's pillar; null: all. */
+  readonly pillarenv?: string | null
+  /** Values over the compiled ones; templates see them as `pillar`. */
+  readonly override?: Record<string, unknown>
+}
+
 /**
  * Every method rejects with an `Error` whose message is fit for a job's return (no secrets, no stack) when the server refuses or stays away
  * longer than the implementation waits.
@@ -42,6 +51,6 @@ export interface MasterClient {
   sendEvent(tag: string, data: unknown, options?: SendOptions): Promise<void>
   /** Fires an event on the minion's own bus; the server does not see it. */
   fireLocal(tag: string, data: unknown): Promise<void>
-  /** The pillar that the server compiled for this minion. Absent as long as a server compiles none. */
-  pillar?(saltenv: string): Promise<Record<string, unknown>>
+  /** Compiles this minion's pillar from its last grains. With an override or a pillarenv it is for the asker alone, else targets match it too. */
+  pillar?(ask?: PillarAsk): Promise<Record<string, unknown>>
 }

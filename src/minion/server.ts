@@ -3,7 +3,7 @@ import { checkTag } from '../tags/tags.js'
 import type { MinionBus } from './bus.js'
 import type { Connection } from './connection.js'
 import { type Answer, Refused, type Request, refused, Unreachable } from './http.js'
-import type { MasterClient, MasterFile, SendOptions } from './master.js'
+import type { MasterClient, MasterFile, PillarAsk, SendOptions } from './master.js'
 import type { Spool } from './spool.js'
 
 /** So long does a function wait for a server that is away, then it fails and says so: a restart takes seconds, an outage should not hold jobs. */
@@ -42,6 +42,11 @@ export class ServerClient implements MasterClient {
 
   async listEnvironments(): Promise<string[]> {
     return (await this.#patiently(() => this.#json<{ environments: string[] }>('/minion/environments'))).environments
+  }
+
+  async pillar(ask: PillarAsk = {}): Promise<Record<string, unknown>> {
+    const request = { method: 'POST' as const, path: '/minion/pillar', json: JSON.stringify(ask), signal: this.#signal }
+    return (await this.#patiently(() => this.#connection.json<{ pillar: Record<string, unknown> }>(request))).pillar
   }
 
   async sendEvent(tag: string, data: unknown, options: SendOptions = {}): Promise<void> {

@@ -9,6 +9,7 @@ import type { EventLog } from '../events/log.js'
 import type { Jobs } from '../jobs/jobs.js'
 import type { Keys } from '../keys/keys.js'
 import type { MinionLink } from '../link/link.js'
+import type { Pillars } from '../pillar/pillars.js'
 import type { Clock } from '../shared/clock.js'
 import type { Store } from '../store/store.js'
 
@@ -18,6 +19,8 @@ export interface ServerContext {
   readonly store: Store
   readonly events: EventLog
   readonly keys: Keys
+  /** Compiled pillars; a server without pillar_roots has none. */
+  readonly pillars?: Pillars
   readonly link: MinionLink
   readonly jobs: Jobs
   readonly clock: Clock

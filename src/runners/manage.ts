@@ -23,7 +23,7 @@ async function ping(
 ): Promise<{ up: string[]; down: string[] }> {
   const question = { tgt, tgtType: tgt_type, timeoutSeconds: timeout, gatherSeconds: gather_job_timeout }
   const answers = await askMinions(context, { fun: 'test.ping', ...question })
-  const { minions } = meantMinions(tgt, tgt_type, { keys: context.keys, nodegroups: context.config.nodegroups })
+  const { minions } = meantMinions(tgt, tgt_type, { ...context, nodegroups: context.config.nodegroups })
   const down = minions.filter(id => !answers.has(id))
   return { up: [...answers.keys()].sort(), down: down.sort() }
 }
