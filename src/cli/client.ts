@@ -63,8 +63,12 @@ export class Client {
 
   /** Runs one command of Salt's lowstate and gives its entry of `return`. */
   async run(chunk: Record<string, unknown>, signal?: AbortSignal): Promise<unknown> {
-    const answer = (await this.json('POST', '/', [chunk], signal)) as { return: unknown[] }
-    return answer.return[0]
+    return (await this.runAll(chunk, signal))[0]
+  }
+
+  /** The same with all entries: a batch has one for each minion. */
+  async runAll(chunk: Record<string, unknown>, signal?: AbortSignal): Promise<unknown[]> {
+    return ((await this.json('POST', '/', [chunk], signal)) as { return: unknown[] }).return
   }
 }
 

@@ -77,6 +77,7 @@ function build(terminal: Terminal, version: string, done: Done): Command {
   addProcesses(program, context)
   addEvents(program, context)
   addRun(program, context)
+  addJobs(program, context)
   addKeys(program, context)
   addUsers(program, context)
   addTokens(program, context)
@@ -188,15 +189,54 @@ function addRun(program: Command, context: Context): void {
   const run = formatted(remote(program.command('run <function> [argument...]')))
     .description('run a function: a runner, with --wheel a wheel function, with --target a function on minions')
     .option('-t, --target <target>', 'on these minions')
-    .option('--target-type <type>', 'glob (default), list, grain, pcre, compound, nodegroup, …')
+    .option('--target-type <type>', 'how the target is meant: glob (default), or one of those below')
+    .option('-E, --pcre', 'a regular expression for ids')
+    .option('-L, --list', 'ids, separated by commas')
+    .option('-G, --grain', 'a grain: os:Debian')
+    .option('-P, --grain-pcre', 'a grain, as a regular expression')
+    .option('-C, --compound', 'G@os:Debian and not L@web1,web2')
+    .option('-N, --nodegroup', 'a nodegroup of the configuration')
+    .option('-I, --pillar', 'a pillar value: role:web')
+    .option('-J, --pillar-pcre', 'a pillar value, as a regular expression')
+    .option('-S, --ipcidr', 'an address or a network')
+    .option('-b, --batch <size>', 'on so many minions at a time: 10, or 25%')
+    .option('--subset <number>', 'on so many minions, taken by chance', number)
+    .option('--metadata <data>', 'JSON or YAML that is kept with the job')
     .option('--wheel', 'a wheel function')
     .option('--timeout <seconds>', 'how long to wait for returns', number)
     .option('--async', 'do not wait; print the job id')
   examples(
     run,
-    "brine run manage.up\nbrine run -t '*' test.ping\nbrine run -t web1 state.apply motd test=True\nbrine run --wheel key.list_all --out json\nbrine run state.event 'salt/job/*' pretty=True"
+    "brine run manage.up\nbrine run -t '*' test.ping\nbrine run -t web1 state.apply motd test=True\nbrine run -C -t 'G@os:Debian and not db*' -b 25% pkg.upgrade\nbrine run --wheel key.list_all --out json\nbrine run state.event 'salt/job/*' pretty=True"
   )
   does(run, context, async (fun: never, arg: never, options: never) => (await import('./run.js')).run(context.terminal, fun, arg, options))
+}
+
+function addJobs(program: Command, context: Context): void {
+  const { terminal } = context
+  const job = program.command('job').description('jobs on minions and what came back')
+  const list = formatted(remote(job.command('list')))
+    .description('the newest jobs, newest first')
+    .option('--fun <glob>', 'only of these functions', several)
+    .option('--target <glob>', 'only for these targets', several)
+    .option('--since <time>', 'only after it')
+    .option('--limit <number>', 'so many', number, '20')
+  examples(list, "brine job list\nbrine job list --fun 'state.*' --limit 5")
+  does(list, context, async (options: never) => (await import('./job.js')).list(terminal, options))
+
+  const show = formatted(remote(job.command('show <jid>'))).description('one job with what each minion returned, and who is missing')
+  examples(show, 'brine job show 20261122190145000001\nbrine job show 20261122190145000001 --out json')
+  does(show, context, async (jid: never, options: never) => (await import('./job.js')).show(terminal, jid, options))
+
+  const active = formatted(remote(job.command('active'))).description('jobs that run now, as the minions tell')
+  examples(active, 'brine job active')
+  does(active, context, async (options: never) => (await import('./job.js')).active(terminal, options))
+
+  const kill = formatted(remote(job.command('kill <jid>')))
+    .description('end a running job on its minions')
+    .option('--term', 'ask its processes to end (SIGTERM) instead of ending them')
+  examples(kill, 'brine job kill 20261122190145000001\nbrine job kill 20261122190145000001 --term')
+  does(kill, context, async (jid: never, options: never) => (await import('./job.js')).kill(terminal, jid, options))
 }
 
 function addKeys(program: Command, context: Context): void {

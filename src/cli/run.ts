@@ -1,17 +1,42 @@
 import { brineError } from '../errors.js'
+import { parseYaml } from '../shared/yaml.js'
 import { functionArguments } from './arguments.js'
 import { connect, type RemoteOptions } from './client.js'
 import type { Exit } from './exit.js'
 import { type Format, format } from './output.js'
 import type { Terminal } from './terminal.js'
 
-export interface RunOptions extends RemoteOptions {
+export interface RunOptions extends RemoteOptions, TargetFlags {
   readonly out?: Format
   readonly wheel?: boolean
   readonly target?: string
   readonly targetType?: string
   readonly timeout?: string
   readonly async?: boolean
+  /** How many minions at a time: a number, or a part of them as `25%`. */
+  readonly batch?: string
+  /** On so many minions, taken by chance. */
+  readonly subset?: string
+  /** JSON or YAML; kept with the job. */
+  readonly metadata?: string
+}
+
+/** Salt's letters for how a target is meant. */
+interface TargetFlags {
+  readonly pcre?: boolean
+  readonly list?: boolean
+  readonly grain?: boolean
+  readonly grainPcre?: boolean
+  readonly compound?: boolean
+  readonly nodegroup?: boolean
+  readonly pillar?: boolean
+  readonly pillarPcre?: boolean
+  readonly ipcidr?: boolean
+}
+
+const TARGET_FLAGS: Readonly<Record<keyof TargetFlags, string>> = {
+  ...{ pcre: 'pcre', list: 'list', grain: 'grain', grainPcre: 'grain_pcre', compound: 'compound', nodegroup: 'nodegroup' },
+  ...{ pillar: 'pillar', pillarPcre: 'pillar_pcre', ipcidr: 'ipcidr' }
 }
 
 /**
@@ -21,20 +46,47 @@ export interface RunOptions extends RemoteOptions {
 export async function run(terminal: Terminal, fun: string, arg: readonly string[], options: RunOptions): Promise<Exit> {
   if (options.wheel && options.target !== undefined) throw brineError('USAGE', '--wheel and --target exclude each other')
   if (fun === 'state.event' && !options.wheel && options.target === undefined) return watchLikeSalt(terminal, arg, options)
-  const client = connect(terminal, options)
-  const kind = options.wheel ? 'wheel' : options.target === undefined ? 'runner' : 'local'
+  if (options.target !== undefined) return onMinions(terminal, fun, arg, options)
+  if (options.batch !== undefined || options.subset !== undefined) throw brineError('USAGE', '--batch and --subset need --target')
+  const kind = options.wheel ? 'wheel' : 'runner'
   const chunk = {
-    client: options.async ? `${kind}_async` : kind,
-    fun,
-    arg: functionArguments(arg),
-    ...(options.target === undefined ? {} : { tgt: options.target, tgt_type: options.targetType ?? 'glob' }),
+    ...{ client: options.async ? `${kind}_async` : kind, fun, arg: functionArguments(arg) },
     ...(options.timeout === undefined ? {} : { timeout: Number(options.timeout) }),
     ...(options.async || kind === 'wheel' ? {} : { full_return: true })
   }
-  const entry = await client.run(chunk, terminal.interrupted())
-  const { value, failed } = options.async ? { value: entry, failed: false } : kind === 'local' ? readMinions(entry) : readFunction(entry)
+  const entry = await connect(terminal, options).run(chunk, terminal.interrupted())
+  const { value, failed } = options.async ? { value: entry, failed: false } : readFunction(entry)
   terminal.out(format(value, options.out ?? 'nested'))
   return failed ? 'failed' : 'ok'
+}
+
+async function onMinions(terminal: Terminal, fun: string, arg: readonly string[], options: RunOptions): Promise<Exit> {
+  const { async: detached, batch, subset, timeout, metadata } = options
+  const ways = [detached && '--async', batch !== undefined && '--batch', subset !== undefined && '--subset'].filter(Boolean)
+  if (ways.length > 1) throw brineError('USAGE', `${ways.join(' and ')} exclude each other`)
+  const chunk = {
+    client: detached ? 'local_async' : batch !== undefined ? 'local_batch' : subset !== undefined ? 'local_subset' : 'local',
+    ...{ fun, arg: functionArguments(arg), tgt: options.target, tgt_type: targetType(options) },
+    ...(timeout === undefined ? {} : { timeout: Number(timeout) }),
+    ...(metadata === undefined ? {} : { metadata: parseYaml(metadata) }),
+    ...(batch === undefined ? {} : { batch, raw: true }),
+    ...(subset === undefined ? {} : { subset: Number(subset) }),
+    ...(detached || batch !== undefined ? {} : { full_return: true })
+  }
+  const entries = await connect(terminal, options).runAll(chunk, terminal.interrupted())
+  if (detached) return told(terminal, options, readPublished(entries[0]))
+  return told(terminal, options, readMinions(batch === undefined ? entries[0] : byMinion(entries)))
+}
+
+function told(terminal: Terminal, options: RunOptions, { value, failed }: { value: unknown; failed: boolean }): Exit {
+  terminal.out(format(value, options.out ?? 'nested'))
+  return failed ? 'failed' : 'ok'
+}
+
+function targetType(options: RunOptions): string {
+  const flags = (Object.keys(TARGET_FLAGS) as (keyof TargetFlags)[]).filter(name => options[name])
+  if (flags.length + (options.targetType === undefined ? 0 : 1) > 1) throw brineError('USAGE', 'a target is of one type')
+  return flags[0] === undefined ? (options.targetType ?? 'glob') : TARGET_FLAGS[flags[0]]
 }
 
 async function watchLikeSalt(terminal: Terminal, arg: readonly string[], options: RunOptions): Promise<Exit> {
@@ -52,10 +104,22 @@ function readFunction(entry: unknown): { value: unknown; failed: boolean } {
   return { value: data.return, failed: data.success === false }
 }
 
+const NOBODY = { value: 'No minions matched the target. No command was sent, no jid was assigned.', failed: true }
+
+function readPublished(entry: unknown): { value: unknown; failed: boolean } {
+  return Object.keys((entry ?? {}) as object).length === 0 ? NOBODY : { value: entry, failed: false }
+}
+
+/** The returns of a batch, whole as events: `{data: {id, return, retcode}}`. */
+function byMinion(entries: readonly unknown[]): Record<string, unknown> {
+  const returns = entries.map(entry => (entry as { data: { id: string; return: unknown; retcode: number } }).data)
+  return Object.fromEntries(returns.map(({ id, return: ret, retcode }) => [id, { ret, retcode }]))
+}
+
 /** `{minion: {ret, retcode}}`; false for a minion that did not return. Nobody at all is a failure, as with `salt`. */
 function readMinions(entry: unknown): { value: unknown; failed: boolean } {
   const minions = Object.entries(entry as Record<string, false | { ret: unknown; retcode: number }>)
-  if (minions.length === 0) return { value: 'No minions matched the target. No command was sent, no jid was assigned.', failed: true }
+  if (minions.length === 0) return NOBODY
   const value = Object.fromEntries(
     minions.map(([id, answer]) => [id, answer === false ? 'Minion did not return. [No response]' : answer.ret])
   )

@@ -46,6 +46,7 @@ t.test('every command has help with an example, and the exit codes are in the fi
   const leaves = [
     ...['start', 'minion', 'run'],
     ...['event watch', 'event send', 'key list', 'key accept', 'key reject', 'key delete', 'key finger'],
+    ...['job list', 'job show', 'job active', 'job kill'],
     ...['user add', 'user passwd', 'user list', 'user delete', 'token create', 'token list', 'token revoke'],
     ...['reactor list', 'reactor test', 'config check', 'config show', 'config sample']
   ]
@@ -126,6 +127,52 @@ t.test('run --async prints the job id; --wheel calls a wheel function', async t 
       ['wheel', undefined]
     ]
   )
+})
+
+t.test("run --batch and --subset, and Salt's letters for the kind of target", async t => {
+  const { chunks, env } = await lowstateServer(t, ({ client }) =>
+    client === 'local_batch' ? { data: { id: 'web1', return: true, retcode: 0 } } : { web1: { ret: true, retcode: 1 } }
+  )
+  const batch = await brine(['run', '-C', '-t', 'G@os:Debian and not db*', '-b', '25%', 'test.ping'], { env })
+  t.strictSame([batch.code, batch.out], [0, 'web1:\n    True\n'])
+  t.strictSame(chunks[0], {
+    ...{ client: 'local_batch', fun: 'test.ping', arg: [], tgt: 'G@os:Debian and not db*', tgt_type: 'compound', batch: '25%', raw: true }
+  })
+  t.equal((await brine(['run', '-L', '-t', 'a,b', '--subset', '1', '--metadata', '{ticket: 7}', 'test.ping'], { env })).code, 1)
+  t.match(chunks[1], { client: 'local_subset', tgt_type: 'list', subset: 1, metadata: { ticket: 7 }, full_return: true })
+  for (const wrong of [
+    ['-t', '*', '-L', '-G'],
+    ['-t', '*', '--async', '-b', '1'],
+    ['-b', '1']
+  ]) {
+    t.equal((await brine(['run', ...wrong, 'test.ping'], { env })).code, 2, wrong.join(' '))
+  }
+  t.equal(chunks.length, 2)
+})
+
+t.test('jobs are listed newest first, shown with who is missing, and killed where they run', async t => {
+  const job = { Function: 'cmd.run', Target: 'web*', 'Target-type': 'glob', User: 'ann', StartTime: '2026, Nov 22 20:37:58.556109' }
+  const jids = ['20261122203758556109', '20261122203758556110']
+  const { chunks, env } = await lowstateServer(t, ({ fun, kwarg }) => {
+    if (fun === 'jobs.list_jobs') return { [jids[0]!]: job, [jids[1]!]: job }
+    if (fun === 'saltutil.term_job') return { web1: `Signal 15 sent to job ${jids[0]} at pid 7`, web2: '' }
+    const { jid } = kwarg as { jid: string }
+    if (jid !== jids[0]) return { jid, Error: 'Cannot contact returner or no job with this jid', StartTime: '', Result: {} }
+    return { jid, ...job, Minions: ['web1', 'web2'], Result: { web1: { return: 'up', retcode: 0, success: true } } }
+  })
+  const listed = await brine(['job', 'list', '--fun', 'cmd.*', '--limit', '5'], { env })
+  t.strictSame(
+    [listed.code, listed.out.split('\n').map(line => line.slice(0, 20))],
+    [0, ['JID                 ', ...jids.toReversed(), '']]
+  )
+  t.strictSame(chunks[0]!.kwarg, { limit: 5, search_function: ['cmd.*'] })
+  const shown = await brine(['job', 'show', jids[0]!], { env })
+  t.equal(shown.code, 1, 'a minion has not returned')
+  t.match(shown.out, /cmd\.run {2}on web\* {2}by ann[^\n]*\nweb1:\n {4}up\nno return from: web2\n/)
+  t.equal((await brine(['job', 'show', jids[1]!], { env })).code, 4)
+  const killed = await brine(['job', 'kill', '--term', jids[0]!], { env })
+  t.equal(killed.code, 0)
+  t.match(chunks.at(-1), { fun: 'saltutil.term_job', tgt: ['web1', 'web2'], tgt_type: 'list', arg: [jids[0]] })
 })
 
 t.test('keys are listed by state, moved, and what matched nothing is told', async t => {
