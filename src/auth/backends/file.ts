@@ -5,16 +5,16 @@ import type { Account, Backend } from './backend.js'
 /** Users of `DATA/users.yaml`. For an unknown user a hash of the same cost is checked, so that time does not tell who exists. */
 export class FileBackend implements Backend {
   readonly #users: Users
-  readonly #decoy: string
+  readonly #decoy: Promise<string>
 
-  constructor(users: Users, decoy: string) {
+  constructor(users: Users, decoy: Promise<string>) {
     this.#users = users
     this.#decoy = decoy
   }
 
   async login(name: string, password: string): Promise<boolean> {
     const user = this.#users.get(name)
-    const right = await verifyPassword(password, user?.hash ?? this.#decoy)
+    const right = await verifyPassword(password, user?.hash ?? (await this.#decoy))
     return right && user !== null
   }
 

@@ -5,16 +5,16 @@ import type { Account, Backend } from './backend.js'
 /** Salt's sharedsecret: one password for all users that `external_auth.sharedsecret` names. */
 export class SharedSecretBackend implements Backend {
   readonly #secret: string | null
-  readonly #decoy: string
+  readonly #decoy: Promise<string>
 
-  constructor(secret: string | null, decoy: string) {
+  constructor(secret: string | null, decoy: Promise<string>) {
     this.#secret = secret === '' ? null : secret
     this.#decoy = decoy
   }
 
   async login(_user: string, password: string): Promise<boolean> {
     // As slow as the file backend: guessing a shared secret is no cheaper, and time does not tell which backend was asked.
-    await verifyPassword(password, this.#decoy)
+    await verifyPassword(password, await this.#decoy)
     return this.#secret !== null && timingSafeEqual(digest(password), digest(this.#secret))
   }
 
