@@ -324,7 +324,94 @@ reactor:
       default: true,
       for: 'minion',
       meaning: 'Fire salt/job/<jid>/prog/<id>/<n> for each state that ran. Salt has it off by default.'
-    })
+    }),
+    file_client: choice({
+      default: 'remote',
+      choices: ['remote', 'local'],
+      for: 'minion',
+      meaning: 'local: files, states and pillar come from file_roots and pillar_roots of this machine (masterless).'
+    }),
+    saltenv: optionalText({
+      default: null,
+      for: 'minion',
+      meaning: 'Environment of states and files when a call names none. null: all environments of the top file; base for files.'
+    }),
+    pillarenv: optionalText({ default: null, for: 'minion', meaning: "Only this environment's pillar. null: all environments." }),
+    pillar: mapping({ default: {}, for: 'minion', meaning: 'Pillar of your own, below what the server has for this minion.' }),
+    test: boolean({ default: false, for: 'minion', meaning: 'State runs only predict, unless they are called with test=False.' }),
+    failhard: boolean({ default: false, for: 'minion', meaning: 'The first state that fails ends a state run.' }),
+    cmd_safe: boolean({
+      default: true,
+      for: 'minion',
+      meaning: 'Commands that other functions run use no shell unless they ask for one (python_shell). False: they do, as in old Salt.'
+    }),
+    process_count_max: integer({
+      default: 16,
+      min: 1,
+      max: 1000,
+      unit: 'processes',
+      for: 'minion',
+      meaning: 'Jobs that run in a process of their own at a time; further ones wait.'
+    }),
+    job_time_limit_seconds: integer({
+      default: 86_400,
+      unit: 's',
+      for: 'minion',
+      meaning: 'A job that runs longer is killed, whatever it does. 0: never.'
+    }),
+    job_memory_mib: integer({
+      default: 512,
+      min: 64,
+      max: 65_536,
+      unit: 'MiB',
+      for: 'minion',
+      meaning: "JavaScript memory of a job's own process; a job that needs more ends, and the minion goes on."
+    }),
+    minion_memory_mib: integer({
+      default: 384,
+      unit: 'MiB',
+      for: 'minion',
+      meaning:
+        'Memory of the minion itself. Above it, it ends after its jobs, for the service manager to start it anew. 0: never. It needs about 70.'
+    }),
+    startup_states: choice({
+      default: '',
+      choices: ['', 'highstate', 'sls', 'top'],
+      for: 'minion',
+      meaning: "State run when the minion starts: highstate, sls (those of sls_list), top (a highstate too), or '' for none."
+    }),
+    sls_list: texts({ default: [], for: 'minion', meaning: 'SLS files of startup_states: sls.' }),
+    schedule: mapping({
+      default: {},
+      for: 'minion',
+      meaning: 'Jobs that the minion runs by itself. schedule.add and its like keep theirs in _schedule.conf beside the key.',
+      example: `
+schedule:
+  highstate: {function: state.apply, minutes: 60, splay: 300}
+  backup: {function: cmd.run, args: [/usr/local/bin/backup], cron: '0 3 * * *'}`
+    }),
+    mine_enabled: boolean({ default: true, for: 'minion', meaning: 'Run mine_functions and send what they return.' }),
+    mine_functions: mapping({
+      default: {},
+      for: 'minion',
+      meaning:
+        'Functions whose results other minions may ask for (mine.get): name → arguments, or alias → list that begins with mine_function.'
+    }),
+    mine_interval: number({ default: 60, min: 1, unit: 'min', for: 'minion', meaning: 'Minutes between two updates of the mine.' }),
+    random_startup_delay: number({
+      default: 0,
+      max: 86_400,
+      unit: 's',
+      for: 'minion',
+      meaning: 'The first connection waits a random time up to this, so that a whole site does not come at once.'
+    }),
+    grains_refresh_every: number({
+      default: 0,
+      unit: 'min',
+      for: 'minion',
+      meaning: 'Minutes after which grains are collected anew and sent when they changed. 0: only on request.'
+    }),
+    start_event_grains: texts({ default: [], for: 'minion', meaning: 'Grains that salt/minion/<id>/start carries.' })
   }
 } as const
 

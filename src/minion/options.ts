@@ -1,3 +1,5 @@
+import type { MergeStrategy } from '../pillar/merge.js'
+
 /**
  * What the executor, the functions and the states read of the minion's configuration, with Salt's names. The agent fills it from the settings;
  * everything else of the configuration is in `settings`, for `config.get` and templates (`opts`).
@@ -33,6 +35,19 @@ export interface MinionOptions {
   readonly job_time_limit_seconds: number
   /** Jobs that run in processes of their own at a time (Salt's process_count_max); further ones wait. */
   readonly process_count_max: number
+  /** MiB of JavaScript memory of a job's own process. */
+  readonly job_memory_mib: number
+  /** Masterless: where the pillar comes from, as on a server. */
+  readonly pillar_roots: Readonly<Record<string, readonly string[]>>
+  readonly pillarenv: string | null
+  readonly pillar_source_merging_strategy: MergeStrategy
+  readonly pillar_merge_lists: boolean
+  /** Functions whose results go to the mine, and how often (minutes). */
+  readonly mine_enabled: boolean
+  readonly mine_functions: Readonly<Record<string, unknown>>
+  readonly mine_interval: number
+  /** Jobs of the configuration that the minion runs by itself. */
+  readonly schedule: Readonly<Record<string, unknown>>
   /** Everything else, with secrets masked. */
   readonly settings: Readonly<Record<string, unknown>>
 }
@@ -55,6 +70,16 @@ const DEFAULTS: Omit<MinionOptions, 'id' | 'cachedir' | 'conf_dir'> = {
   job_time_limit_seconds: 86_400,
   // Each takes about 50 MB: enough for a busy minion, and a storm of jobs does not eat the machine.
   process_count_max: 16,
+  // Above what the largest return (64 MiB) needs to be built and sent.
+  job_memory_mib: 512,
+  pillar_roots: {},
+  pillarenv: null,
+  pillar_source_merging_strategy: 'smart',
+  pillar_merge_lists: false,
+  mine_enabled: true,
+  mine_functions: {},
+  mine_interval: 60,
+  schedule: {},
   settings: {}
 }
 
