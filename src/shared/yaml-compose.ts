@@ -154,12 +154,12 @@ class Composer {
       at: this.#startOf(event),
       tag: this.#tagOf(event)
     }
-    if (event.anchorStart >= 0) this.#anchors.set(this.#anchorOf(event), { node, weight: 1, open: false })
+    if (event.anchorStart >= 0) this.#anchors.set(this.#newAnchor(event), { node, weight: 1, open: false })
     this.#add(node, 1)
   }
 
   #push(node: YamlSequence | YamlMapping, event: SequenceEvent | MappingEvent): void {
-    const anchor = event.anchorStart >= 0 ? this.#anchorOf(event) : ''
+    const anchor = event.anchorStart >= 0 ? this.#newAnchor(event) : ''
     if (anchor !== '') this.#anchors.set(anchor, { node, weight: 1, open: true })
     this.#stack.push({ node, key: null, weight: 1, anchor })
   }
@@ -204,6 +204,13 @@ class Composer {
       frame.node.pairs.push({ key: frame.key, value: node })
       frame.key = null
     }
+  }
+
+  /** A name stands for one node of a document; PyYAML refuses a second one. */
+  #newAnchor(event: { anchorStart: number; anchorEnd: number }): string {
+    const name = this.#anchorOf(event)
+    if (!this.#anchors.has(name)) return name
+    throw this.#error(originalOffset(event.anchorStart, this.#insertions), `found duplicate anchor '${name}'`)
   }
 
   #anchorOf(event: { anchorStart: number; anchorEnd: number }): string {

@@ -92,6 +92,7 @@ t.test('a mistake is told with file, line and column', async t => {
     ['a:\n\tb: 1\n', /tab/, 2, 1],
     ['a: [1\n', /flow collection/, 2, 1],
     ['a: *b\n', /undefined alias 'b'/, 1, 5],
+    ['a: &b 1\nc: &b 2\n', /duplicate anchor 'b'/, 2, 5],
     ['a: 1\n---\nb: 2\n', /another document/, 3, 1],
     ['? [a]\n: b\n', /unhashable/, 1, 3],
     ['a: {{ b }}\n', /double curly-brace/, 1, 5],
