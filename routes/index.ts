@@ -19,6 +19,7 @@ import { token as minionToken } from './minion/token.js'
 import { up as minionUp } from './minion/up.js'
 import { minions } from './minions.js'
 import { reactor } from './reactor.js'
+import { reactorTest } from './reactor-test.js'
 import { lowstate, welcome } from './root.js'
 import { run } from './run.js'
 import { token as tokens } from './token.js'
@@ -39,7 +40,7 @@ const streamToken = (app: FastifyInstance) => requireToken(app, { query: true, t
 const AREAS: readonly Area[] = [
   // Event streams alone take tickets, and tokens in the URL.
   { guard: streamToken, answers: null, routes: [stream] },
-  { guard: token, answers: { lenient: true }, routes: [events, reactor] },
+  { guard: token, answers: { lenient: true }, routes: [events, reactor, reactorTest] },
   { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, keys, logout, tokens] },
   // Behind a minion's own key.
   { guard: requireMinion, answers: null, routes: [minionStream, minionUp, minionFiles, minionPillar] },

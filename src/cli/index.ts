@@ -10,7 +10,7 @@ import type { Terminal } from './terminal.js'
  * What a command does is loaded when it is called, so that `brine --help` need not load the server.
  */
 export async function main(args: readonly string[], terminal: Terminal, version = 'unknown'): Promise<number> {
-  let exit: Exit = 'ok'
+  let exit: Exit | number = 'ok'
   const program = build(terminal, version, result => {
     exit = result
   })
@@ -19,7 +19,7 @@ export async function main(args: readonly string[], terminal: Terminal, version 
   } catch (error) {
     exit = tell(error, terminal)
   }
-  return EXIT[exit].code
+  return typeof exit === 'number' ? exit : EXIT[exit].code
 }
 
 /** Says what went wrong, for people: the text, what to do about it, never a stack for what is foreseen. */
@@ -58,9 +58,10 @@ const FILE_CALLS: ReadonlySet<string> = new Set([
   'write'
 ])
 
-type Done = (exit: Exit) => void
+/** A number is the exit code of what was run (`brine call --retcode-passthrough`). */
+type Done = (exit: Exit | number) => void
 /** What a command does: its arguments, then its options, then the command itself, as commander passes them. */
-type Action = (...values: never[]) => Promise<Exit>
+type Action = (...values: never[]) => Promise<Exit | number>
 
 function build(terminal: Terminal, version: string, done: Done): Command {
   const program = new Command('brine')
@@ -93,7 +94,7 @@ interface Context {
 
 function does(command: Command, { done }: Context, action: Action): Command {
   return command.action(async (...values: unknown[]) => {
-    done(await (action as (...values: unknown[]) => Promise<Exit>)(...values))
+    done(await (action as (...values: unknown[]) => Promise<Exit | number>)(...values))
   })
 }
 
@@ -150,6 +151,39 @@ function addProcesses(program: Command, context: Context): void {
     .option('--log-level <level>', 'least level that is logged')
   examples(minion, 'brine minion --id web1 --master http://brine.example:8000 --dir /var/lib/brine-minion')
   does(minion, context, async (options: never) => (await import('./minion.js')).minion(terminal, options))
+  addCall(program, context)
+}
+
+/** Salt's salt-call. Arguments may look like options (`-1`): what is not known here belongs to the function. */
+function addCall(program: Command, context: Context): void {
+  const { terminal } = context
+  const call = program
+    .command('call [function] [argument...]')
+    .description("run one function of this machine's minion and print what it returns (salt-call)")
+    .option('--local', 'without a server: files, states and pillar of this machine')
+    .addOption(
+      new Option('--out <format>', 'how to print').choices(['nested', 'json', 'yaml', 'highstate', 'txt', 'raw', 'pprint', 'quiet'])
+    )
+    .option('--out-indent <columns>', 'indentation of json', number)
+    .option('--retcode-passthrough', "exit with the function's own return code")
+    .option('--file-root <dir>', 'file_roots of base; implies --local')
+    .option('--pillar-root <dir>', 'pillar_roots of base')
+    .option('--id <id>', "the minion's id")
+    .option('--metadata', 'print jid, return code and arguments too')
+    .option('-d, --doc', 'documentation of a function or module')
+    .option('-g, --grains', 'the grains')
+    .option('--master <url>', 'the server')
+    .option('--dir <dir>', "the minion's directory")
+    .option('--data <dir>', 'data directory; its subdirectory minion is the default for --dir')
+    .option('-c, --config-dir <path>', 'configuration file or directory; repeatable (BRINE_CONFIG)', several)
+    .option('--config <path>', 'the same', several)
+    .option('-l, --log-level <level>', 'least level that is logged')
+    .allowUnknownOption()
+  examples(
+    call,
+    "brine call test.ping\nbrine call --local state.apply webserver test=True\nbrine call --local --file-root ./states state.apply pillar='{role: web}'\nbrine call event.send myco/deploy version=1.2\nbrine call --local --out json grains.items"
+  )
+  does(call, context, async (fun: never, arg: never, options: never) => (await import('./call.js')).call(terminal, fun, arg, options))
 }
 
 // ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -326,18 +360,20 @@ function addReactor(program: Command, context: Context): void {
   examples(list, 'brine reactor list')
   does(list, context, async (options: never) => (await import('./reactor.js')).list(terminal, options))
 
-  const test = formatted(remote(reactor.command('test <tag> [name=value...]')))
+  const test = formatted(remote(reactor.command('test [tag] [name=value...]')))
     .description(
-      'what would be done about an event, by the rules of the configuration, or of a server (--url, --data); nothing is executed'
+      'what would be done about an event, by the rules of the configuration, or of a server (--url, --data, --event); nothing is executed'
     )
     .option('-c, --config <file>', 'configuration file or directory; repeatable (BRINE_CONFIG); ./brine.yaml by default', several)
     .option('--json <object>', "the event's data as JSON")
+    .option('--event <id>', "an event of the server's log instead of a tag and data")
+    .option('--sls <file>', 'try this SLS file on the event, whatever the rules say; repeatable', several)
   examples(
     test,
-    'brine reactor test salt/netapi/hook/ci/build --json \'{"post": {"status": "ok"}}\'\nbrine reactor test -c /etc/salt myco/deploy app=shop'
+    'brine reactor test salt/netapi/hook/ci/build --json \'{"post": {"status": "ok"}}\'\nbrine reactor test -c /etc/salt myco/deploy app=shop\nbrine reactor test --event 1a2b3c4d-42 --sls new.sls'
   )
   does(test, context, async (tag: never, texts: never, options: never) =>
-    (await import('./reactor.js')).test(terminal, tag, texts, options)
+    (await import('./reactor-test.js')).test(terminal, tag, texts, options)
   )
 }
 

@@ -8,7 +8,7 @@ import {
   type Signature,
   type SignatureOf
 } from './parse.js'
-import { type Limits, renderSls, TemplateError } from './render.js'
+import { type Limits, renderSlsText, TemplateError } from './render.js'
 import type { SlsSource } from './sources.js'
 
 export interface CompilerOptions {
@@ -28,7 +28,7 @@ export function slsCompiler(options: CompilerOptions): CompileSls {
 
 function compile(source: SlsSource, event: SlsEvent, { include, signatureOf, context, limits }: CompilerOptions): CompiledSls {
   try {
-    const high = renderSls(source.text, {
+    const { value, text } = renderSlsText(source.text, {
       tag: event.tag,
       json: event.json,
       file: source.file,
@@ -36,11 +36,17 @@ function compile(source: SlsSource, event: SlsEvent, { include, signatureOf, con
       ...(context === undefined ? {} : { context: context() }),
       ...(limits === undefined ? {} : { limits })
     })
-    return compiled(parseReactions(high, source.file, signatureOf))
+    return { ...compiled(parseReactions(value, source.file, signatureOf)), rendered: text }
   } catch (error) {
-    if (error instanceof TemplateError) return { reactions: [], error: error.describe() }
+    if (error instanceof TemplateError) return faulty(error, source.file)
     throw error
   }
+}
+
+function faulty(error: TemplateError, file: string): CompiledSls {
+  const { kind, reason, line, column, rendered } = error
+  const fault = { kind, message: reason, file: error.file ?? file, line, column }
+  return { reactions: [], error: error.describe(), fault, ...(rendered === undefined ? {} : { rendered }) }
 }
 
 /** `./map.jinja` and `../map.jinja` are relative to the importing file, other names to the file roots. */
@@ -59,10 +65,14 @@ function besideOf(name: string, from: string | undefined): string {
 
 function compiled({ calls, errors }: ParsedReactions): CompiledSls {
   const ofFile = errors.find(error => error.section === null)
-  if (ofFile !== undefined) return { reactions: [], error: ofFile.message }
+  if (ofFile !== undefined) {
+    const { kind, message, file } = ofFile
+    return { reactions: [], error: message, fault: { kind, message, file, line: 0, column: 0 } }
+  }
   const refused = errors.filter(error => error.kind !== 'ignored_parameter')
   const reactions = [...calls.map(reactionOf), ...refused.map(refusedReaction)]
-  return { reactions: withOwnSections(reactions), error: null }
+  const warnings = errors.filter(error => error.kind === 'ignored_parameter').map(error => error.message)
+  return { reactions: withOwnSections(reactions), error: null, ...(warnings.length === 0 ? {} : { warnings }) }
 }
 
 function reactionOf(call: ReactionCallPlan): CompiledReaction {

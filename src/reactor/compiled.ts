@@ -31,6 +31,21 @@ export interface CompiledSls {
   readonly reactions: readonly CompiledReaction[]
   /** Mistakes that belong to no section; null when there are none. With them there are no reactions. */
   readonly error: string | null
+  /** The mistake with its place, for those who show it. */
+  readonly fault?: SlsFault
+  /** The text that the file rendered to; absent when it did not get that far. */
+  readonly rendered?: string
+  /** What was written and has no effect. */
+  readonly warnings?: readonly string[]
+}
+
+/** A mistake in an SLS. `line` and `column` count from 1; 0: unknown. */
+export interface SlsFault {
+  readonly kind: string
+  readonly message: string
+  readonly file: string
+  readonly line: number
+  readonly column: number
 }
 
 /** What of an event a template sees, as JSON text: numbers keep the form in which they were written. */

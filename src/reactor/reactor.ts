@@ -15,7 +15,7 @@ import { parseYaml } from '../shared/yaml.js'
 import type { PlanRecord, ReactionRecord, Store } from '../store/store.js'
 import { WHEEL } from '../wheel/index.js'
 import { serverSignatures, slsCompiler } from './compile.js'
-import type { ReactionCall } from './compiled.js'
+import type { CompileSls, ReactionCall } from './compiled.js'
 import { Dispatcher } from './dispatch.js'
 import { ReactorErrors } from './errors.js'
 import { Performer } from './performer.js'
@@ -53,6 +53,8 @@ const STOP_MS = 1000
 export class Reactor {
   readonly #o: ReactorOptions
   readonly #files: SlsFiles
+  /** What reads and compiles SLS files: for those who try them without acting. */
+  readonly sls: { readonly files: SlsFiles; readonly compile: CompileSls }
   readonly #settler: JobSettler
   readonly #dispatcher: Dispatcher
   readonly #performer: Performer
@@ -75,6 +77,7 @@ export class Reactor {
       signatureOf: serverSignatures(RUNNERS, WHEEL),
       context: () => SURROUNDINGS
     })
+    this.sls = { files: this.#files, compile }
     const maxDepth = config.reactor_max_depth
     this.#performer = new Performer({ ...about, files: this.#files, compile, dispatcher: this.#dispatcher, jids, maxDepth })
   }

@@ -17,7 +17,7 @@ import type { Output } from './template/output.js'
 import { parseExpressionText, parseTemplate } from './template/parser.js'
 import { Scope } from './template/scope.js'
 import { readJsonParts, readYamlParts } from './template/slots.js'
-import { firstOf, fromValue, PyDict, toNeutral, toValue, type Value } from './template/values.js'
+import { firstOf, fromValue, isLiteral, type Part, PyDict, toNeutral, toValue, type Value } from './template/values.js'
 
 export type { Loader } from './template/env.js'
 export { TemplateError, type TemplateErrorKind } from './template/errors.js'
@@ -63,6 +63,17 @@ export interface EventContext extends RenderOptions {
  * Throws TemplateError with kind, file, line and column.
  */
 export function renderSls(source: string, event: EventContext): unknown {
+  return renderSlsText(source, event).value
+}
+
+/** What an SLS rendered to, read and as the text that people know from Salt: the values printed in their places. */
+export interface RenderedSls {
+  readonly value: unknown
+  readonly text: string
+}
+
+/** As `renderSls`, with the text beside the value. An error that comes after rendering (it is no YAML) carries the text, too: `rendered`. */
+export function renderSlsText(source: string, event: EventContext): RenderedSls {
   const { renderers, body } = shebang(source, event.file)
   try {
     return pipeline(renderers, body, event)
@@ -72,12 +83,28 @@ export function renderSls(source: string, event: EventContext): unknown {
   }
 }
 
-function pipeline(renderers: readonly string[], body: string, event: EventContext): unknown {
+function pipeline(renderers: readonly string[], body: string, event: EventContext): RenderedSls {
   const last = renderers.at(-1)
-  if (!renderers.includes('jinja')) return last === 'json' ? readJson(body, event.file) : readYaml(body, event.file)
-  const output = run(body, eventContext(event), event, true)
-  if (last === 'yaml') return readYamlParts(output.parts())
-  return jsonErrors(event.file, () => readJsonParts(output.parts(), new Budget(event.limits)))
+  if (!renderers.includes('jinja')) {
+    return { value: last === 'json' ? readJson(body, event.file) : readYaml(body, event.file), text: body.replace(/^\n/, '') }
+  }
+  const parts = run(body, eventContext(event), event, true).parts()
+  const text = textOf(parts) + (body.endsWith('\n') ? '\n' : '')
+  try {
+    if (last === 'yaml') return { value: readYamlParts(parts), text }
+    return { value: jsonErrors(event.file, () => readJsonParts(parts, new Budget(event.limits))), text }
+  } catch (error) {
+    if (error instanceof TemplateError) error.rendered = text
+    throw error
+  }
+}
+
+/** Printed text as one. A line that only statements stood on is empty in it, as it is for Jinja. */
+function textOf(parts: readonly Part[]): string {
+  return parts
+    .map(part => (isLiteral(part) ? part.literal : part.text))
+    .join('')
+    .replace(/^\n+/, '')
 }
 
 /** The value of a lone expression over an event, for conditions and grouping keys: `data.load > 3`. */

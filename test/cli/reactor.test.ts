@@ -1,7 +1,8 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { brine } from '../helpers/terminal.js'
 
@@ -69,27 +70,59 @@ t.test('reactor test warns of event data that reaches a command line without quo
   t.notMatch((await brine(['reactor', 'test', 'quoted', 'x=1', '--out', 'json'], { cwd: dir })).out, /warnings/)
 })
 
-t.test('reactor test takes the rules of a server when one is named; reactor list shows all pages', async t => {
+t.test('reactor test asks a server when one is named; SLS files that are given go along', async t => {
   const dir = t.testdir({ 'brine.yaml': 'reactor: []', 'r.sls': SLS })
-  const rule = (id: string) => ({ id, tag: 'a', sls: [join(dir, 'r.sls')], enabled: id !== 'two', source: 'api' })
-  const asked: string[] = []
+  const asked: { url: string; body: unknown }[] = []
+  const call = { client: 'local', fun: 'test.echo', tgt: '*', arg: [] }
+  const answer = (error?: string) => ({
+    event: { tag: 'a', data: {} },
+    rules: [
+      { rule: 'one', tag: 'a', source: 'api', sls: [{ file: 'r.sls', ...(error ? { error } : {}), reactions: [{ section: 's', call }] }] }
+    ],
+    calls: [{ rule: 'one', file: 'r.sls', section: 's', call }]
+  })
+  const url = await fakeServer(t, (request, body) => {
+    asked.push({ url: request.url!, body: JSON.parse(body) })
+    return answer(asked.length === 3 ? 'it is broken' : undefined)
+  })
+  const env = { BRINE_URL: url, BRINE_TOKEN: 'x' }
+  const tested = await brine(['reactor', 'test', 'a', '--json', '{"post": {"status": "x"}}'], { cwd: dir, env })
+  t.equal(tested.code, 0)
+  t.match(tested.out, /^calls:\n *- 's: local\.test\.echo'/)
+  t.equal((await brine(['reactor', 'test', '--event', 'aa-1', '--sls', 'r.sls'], { cwd: dir, env })).code, 0)
+  t.equal((await brine(['reactor', 'test', '--event', 'aa-1'], { cwd: dir, env })).code, 1)
+  t.strictSame(asked, [
+    { url: '/reactor/test', body: { event: { tag: 'a', data: { post: { status: 'x' } } } } },
+    {
+      url: '/reactor/test',
+      body: { event: 'aa-1', rules: [{ id: 'r.sls', tag: '*', sls: ['r.sls'] }], sls: { 'r.sls': SLS }, only: true }
+    },
+    { url: '/reactor/test', body: { event: 'aa-1' } }
+  ])
+  t.equal((await brine(['reactor', 'test', 'a', '--event', 'aa-1'], { cwd: dir, env })).code, 2)
+})
+
+t.test('reactor list shows all pages', async t => {
+  const dir = t.testdir({ 'brine.yaml': 'reactor: []' })
+  const rule = (id: string) => ({ id, tag: 'a', sls: ['/srv/r.sls'], enabled: id !== 'two', source: 'api' })
+  const url = await fakeServer(t, request =>
+    request.url!.includes('after=') ? { rules: [rule('two')] } : { rules: [rule('one')], next: 'one' }
+  )
+  const list = await brine(['reactor', 'list'], { cwd: dir, env: { BRINE_URL: url, BRINE_TOKEN: 'x' } })
+  t.match(list.out, /^ID +STATE +FROM +TAG +SLS\none +on +api +a +.*r\.sls\ntwo +off/)
+})
+
+async function fakeServer(
+  t: { teardown(undo: () => void): void },
+  answer: (request: IncomingMessage, body: string) => unknown
+): Promise<string> {
   const fake = createServer((request, response) => {
-    asked.push(request.url!)
-    response.end(JSON.stringify(request.url!.includes('after=') ? { rules: [rule('two')] } : { rules: [rule('one')], next: 'one' }))
+    text(request).then(body => response.end(JSON.stringify(answer(request, body))))
   }).listen(0, '127.0.0.1')
   await once(fake, 'listening')
   t.teardown(() => {
     fake.closeAllConnections()
     fake.close()
   })
-  const env = { BRINE_URL: `http://127.0.0.1:${(fake.address() as AddressInfo).port}`, BRINE_TOKEN: 'x' }
-  const tested = await brine(['reactor', 'test', 'a', '--json', '{"post": {"status": "x"}}', '--out', 'json'], { cwd: dir, env })
-  t.equal(tested.code, 0)
-  t.strictSame(
-    (JSON.parse(tested.out) as Tried).rules.map(each => each.rule),
-    ['one', 'two']
-  )
-  t.match(asked[0], /tag=a/)
-  const list = await brine(['reactor', 'list'], { cwd: dir, env })
-  t.match(list.out, /^ID +STATE +FROM +TAG +SLS\none +on +api +a +.*r\.sls\ntwo +off/)
-})
+  return `http://127.0.0.1:${(fake.address() as AddressInfo).port}`
+}

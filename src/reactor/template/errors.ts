@@ -6,6 +6,8 @@ export class TemplateError extends Error {
   file: string | undefined
   line: number
   column: number
+  /** What the template printed, when that is where the mistake showed. */
+  rendered: string | undefined
 
   constructor(
     readonly kind: TemplateErrorKind,
