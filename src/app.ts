@@ -75,8 +75,21 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
     const jobs = new Jobs({ store, events, hub, keys, pillars, link, jids, clock, config, log: log.child({ part: 'jobs' }) })
     link.returns = jobs
     jobs.start()
-    const commands = new Commands({ config, store, events, keys, pillars, link, jobs, jids, clock, log: log.child({ part: 'commands' }) })
+    const commands = new Commands({
+      config,
+      store,
+      events,
+      auth,
+      keys,
+      pillars,
+      link,
+      jobs,
+      jids,
+      clock,
+      log: log.child({ part: 'commands' })
+    })
     const reactor = new Reactor({ config, store, events, hub, commands, jids, clock, log: log.child({ part: 'reactor' }) })
+    commands.reactor = reactor
     await reactor.start()
     const retention = new Retention({ store, clock, settings: config, log: log.child({ part: 'retention' }) })
     retention.start()

@@ -63,6 +63,13 @@ export function readExternalAuth(value: unknown): Read<ExternalAuth> {
   return faults.length > 0 ? { faults } : { value: auth, ...(warnings.length > 0 ? { warnings } : {}) }
 }
 
+/** The permissions as they stand in the configuration: backend → user → list. */
+export function permissionEntries(auth: ExternalAuth): Record<string, Record<string, readonly unknown[]>> {
+  const users = (of: Readonly<Record<string, readonly Permission[]>>) =>
+    Object.fromEntries(Object.entries(of).map(([user, permissions]) => [user, permissions.map(each => each.entry)]))
+  return Object.fromEntries(Object.entries(auth).map(([backend, of]) => [backend, users(of)]))
+}
+
 function readUsers(users: unknown, path: string, faults: Fault[]): Record<string, Permission[]> {
   if (users === null) return {}
   if (!isMapping(users)) {

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { appliedFiles } from '../config/applied.js'
 import { suggest } from '../config/distance.js'
 import { defaultConfigFile, type Loaded, loadConfig } from '../config/load.js'
 import { sampleFile } from '../config/sample.js'
@@ -22,7 +23,11 @@ export interface ConfigOptions {
 export function load(terminal: Terminal, options: ConfigOptions, flags: Record<string, unknown> = {}, shipped = false): Loaded {
   const named = options.config ?? terminal.env.BRINE_CONFIG?.split(':').filter(Boolean)
   const files = named ?? [defaultConfigFile(terminal.cwd)].filter(file => shipped || file === resolve(terminal.cwd, 'brine.yaml'))
-  return loadConfig({ files: files.map(file => resolve(terminal.cwd, file)), env: terminal.env, flags, cwd: terminal.cwd })
+  const from = { env: terminal.env, flags, cwd: terminal.cwd }
+  const paths = files.map(file => resolve(terminal.cwd, file))
+  const loaded = loadConfig({ ...from, files: paths })
+  const applied = appliedFiles(loaded.config.data_dir)
+  return applied.length === 0 ? loaded : loadConfig({ ...from, files: [...paths, ...applied] })
 }
 
 /** `brine config check`: every mistake at once; exit code `config` when there is one. */

@@ -255,6 +255,10 @@ reactor:
       meaning: 'Directories that minions get files and states from, by environment.',
       for: 'both'
     }),
+    fileserver_events: boolean({
+      default: false,
+      meaning: 'Fire salt/fileserver/roots/update when fileserver.update is called, with what changed since the last time.'
+    }),
     pillar_roots: roots({
       default: { base: ['/srv/pillar'] },
       meaning: 'Directories of pillar data, by environment; top.sls says which files are meant for which minions.',

@@ -3,7 +3,7 @@ import type { Caller } from '../auth/caller.js'
 import { BrineError, brineError, isBrineError } from '../errors.js'
 import type { Cause, NewEvent, Source } from '../events/event.js'
 import { callFunction, type FunctionCall, type FunctionKind, newCallEvent, type Outcome, returnCallEvent } from '../runners/call.js'
-import type { CallContext, ServerContext, ServerFunction } from '../runners/function.js'
+import type { CallContext, ReactorControl, ServerContext, ServerFunction } from '../runners/function.js'
 import { RUNNERS } from '../runners/index.js'
 import { parseArguments } from '../shared/arguments.js'
 import { stampOf } from '../shared/clock.js'
@@ -69,6 +69,8 @@ export interface CallInfo {
  */
 export class Commands {
   readonly #o: CommandsOptions
+  /** Set when the reactor is there: it needs these commands itself. */
+  reactor: ReactorControl | null = null
   readonly #running = new Set<Promise<unknown>>()
   readonly #stopping = new AbortController()
 
@@ -138,9 +140,9 @@ export class Commands {
 
   /** What `callRunner` and `callWheel` need of one call. */
   context({ jid, caller, cause, source }: CallInfo): CallContext {
-    const { config, store, events, keys, link, jobs, clock } = this.#o
-    const server = { config, store, events, keys, link, jobs, clock }
-    return { ...server, jid, user: caller.user, source: source ?? caller.source, cause, caller, signal: this.#stopping.signal }
+    const { jids: _, log: __, ...server } = this.#o
+    const late = this.reactor === null ? {} : { reactor: this.reactor }
+    return { ...server, ...late, jid, user: caller.user, source: source ?? caller.source, cause, caller, signal: this.#stopping.signal }
   }
 
   /** Ends waits and sleeps of running functions and resolves when their last events are written. May be called twice. */

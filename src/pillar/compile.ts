@@ -11,7 +11,7 @@ import type { Nodegroups } from '../targeting/nodegroups.js'
 import { PillarFiles } from './files.js'
 import { pillarFunctions, type Subject } from './functions.js'
 import { isMapping, type Mapping, type MergeOptions, type MergeStrategy, mergePillar } from './merge.js'
-import { topMatches } from './top.js'
+import { type Matches, topMatches } from './top.js'
 
 /** What is the same for all minions. */
 export interface PillarSettings {
@@ -33,6 +33,8 @@ export interface PillarRequest {
   readonly pillarenv?: string | null
   /** Laid over the result, and seen by templates as `pillar`. */
   readonly override?: Mapping
+  /** The result says which files the top files have for the minion, `{environment: [names]}`, and nothing of what is in them. */
+  readonly topOnly?: boolean
 }
 
 export interface CompiledPillar {
@@ -93,7 +95,9 @@ class Compilation {
     let pillar: Mapping = {}
     const only = this.#request.pillarenv ?? (this.#merge.strategy === 'none' ? (this.#request.saltenv ?? 'base') : null)
     try {
-      for (const [saltenv, entries] of topMatches(this.#tops(only), this.#subject, only, this.#errors)) {
+      const tops = topMatches(this.#tops(only), this.#subject, only, this.#errors)
+      if (this.#request.topOnly) return this.#topsAlone(tops)
+      for (const [saltenv, entries] of tops) {
         for (const { sls, optional } of entries) pillar = this.#with(pillar, this.#named(sls, saltenv, optional))
       }
     } catch (error) {
@@ -101,6 +105,11 @@ class Compilation {
     }
     if (this.#request.override) pillar = mergePillar(pillar, this.#request.override, this.#merge)
     if (this.#errors.length > 0) pillar = { ...pillar, _errors: [...this.#errors] }
+    return { pillar, errors: this.#errors, details: this.#details }
+  }
+
+  #topsAlone(tops: Matches): CompiledPillar {
+    const pillar = Object.fromEntries([...tops].map(([saltenv, entries]) => [saltenv, entries.map(({ sls }) => sls)]))
     return { pillar, errors: this.#errors, details: this.#details }
   }
 

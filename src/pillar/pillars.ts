@@ -76,7 +76,8 @@ export class Pillars {
     const grains = ask.grains ?? this.#o.keys.grainsOf(id) ?? { id }
     const compiled = await this.#compile({ ...ask, id, grains })
     for (const detail of compiled.details) this.#o.log.warn({ minion: id }, detail)
-    if (ask.override === undefined && (ask.pillarenv ?? null) === null && this.#o.keys.isAccepted(id)) this.#kept.set(id, compiled.pillar)
+    const isForAll = ask.override === undefined && (ask.pillarenv ?? null) === null && ask.grains === undefined && !ask.topOnly
+    if (isForAll && this.#o.keys.isAccepted(id)) this.#kept.set(id, compiled.pillar)
     return compiled
   }
 

@@ -49,8 +49,27 @@ export function returnCallEvent(
 }
 
 function callData(kind: FunctionKind, { fun, args, kwargs }: FunctionCall, { jid, user }: About): EventData {
-  const funArgs = Object.keys(kwargs).length === 0 ? [...args] : [...args, kwargs]
+  const hidden = SECRET_ARGUMENTS[`${kind}.${fun}`]
+  const shownArgs = hidden === undefined ? args : args.map(() => HIDDEN)
+  const shownKwargs = hidden === undefined ? kwargs : Object.fromEntries(Object.entries(kwargs).map(hide(hidden)))
+  const funArgs = Object.keys(kwargs).length === 0 ? [...shownArgs] : [...shownArgs, shownKwargs]
   return { fun: `${kind}.${fun}`, jid, user, fun_args: funArgs }
+}
+
+/** In an event in place of an argument that is a secret. */
+const HIDDEN = '**********'
+/** Arguments that no event may show; given by position, none of the call's is shown. */
+const SECRET_ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
+  'runner.auth.mk_token': ['password', 'token'],
+  'runner.auth.del_token': ['token'],
+  'runner.pillar.show_pillar': ['pillar'],
+  'wheel.config.apply': ['value'],
+  'wheel.config.update_config': ['yaml_contents'],
+  'wheel.pillar_roots.write': ['data']
+}
+
+function hide(hidden: readonly string[]): (entry: [string, unknown]) => [string, unknown] {
+  return ([name, value]) => [name, hidden.includes(name) ? HIDDEN : value]
 }
 
 /** A value that makes the event too large is replaced, as Salt does; the caller still gets it whole. */

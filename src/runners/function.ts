@@ -2,6 +2,7 @@
  * What a runner or wheel function is: a name, a doc text, typed parameters and what it does. The lists of them are written out in
  * `index.ts` of both folders; everything that calls one (HTTP, reactor, CLI) goes through `bindArguments` here.
  */
+import type { Authenticator } from '../auth/authenticator.js'
 import type { Caller } from '../auth/caller.js'
 import type { Config } from '../config/schema.js'
 import type { Cause, Source } from '../events/event.js'
@@ -10,6 +11,7 @@ import type { Jobs } from '../jobs/jobs.js'
 import type { Keys } from '../keys/keys.js'
 import type { MinionLink } from '../link/link.js'
 import type { Pillars } from '../pillar/pillars.js'
+import type { Author, Rules } from '../reactor/rules.js'
 import type { Clock } from '../shared/clock.js'
 import type { Store } from '../store/store.js'
 
@@ -24,6 +26,29 @@ export interface ServerContext {
   readonly link: MinionLink
   readonly jobs: Jobs
   readonly clock: Clock
+  /** Logins and tokens. */
+  readonly auth?: Pick<Authenticator, 'login' | 'verify' | 'revoke'>
+  /** What minions have put into the mine. */
+  readonly mine?: MineStore
+  /** The reactor, which is made after the commands that it uses. */
+  readonly reactor?: ReactorControl
+}
+
+/** What runner functions ask of the mine. */
+export interface MineStore {
+  /** Function → value of one minion; empty when it has none. */
+  all(minion: string): Promise<Readonly<Record<string, unknown>>>
+  /** Takes out one function, or all. */
+  clear(minion: string, fun?: string): Promise<unknown>
+}
+
+/** What runner functions ask of the reactor. */
+export interface ReactorControl {
+  readonly rules: Pick<Rules, 'all' | 'create' | 'remove'>
+  /** True while it only plans and does not act. */
+  readonly paused?: boolean
+  pause?(author: Author): unknown
+  resume?(author: Author): unknown
 }
 
 /** One call of a function. */

@@ -5,25 +5,41 @@
 import type { NewEvent } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import { wheelFunctions } from '../wheel/list.js'
+import { authRunners } from './auth.js'
 import { cacheRunners } from './cache.js'
 import { callFunction, type FunctionCall, newCallEvent, type Outcome, returnCallEvent, whyNot } from './call.js'
 import { configRunners } from './config.js'
 import { docRunners } from './doc.js'
 import { errorFunctions } from './error.js'
 import { eventRunners } from './event.js'
+import { fileserverRunners } from './fileserver.js'
 import type { CallContext, ServerFunction } from './function.js'
 import { jobsRunners } from './jobs.js'
 import { manageRunners } from './manage.js'
+import { mineRunners } from './mine.js'
+import { pillarRunners } from './pillar.js'
+import { reactorRunners } from './reactor.js'
+import { saltRunners } from './salt.js'
+import { saltutilRunners } from './saltutil.js'
+import { surveyRunners } from './survey.js'
 import { testRunners } from './test.js'
 
 const LIST: readonly ServerFunction[] = [
+  ...authRunners,
   ...cacheRunners,
   ...configRunners,
   ...docRunners({ runner: () => LIST, wheel: () => wheelFunctions }),
   ...errorFunctions,
   ...eventRunners,
+  ...fileserverRunners,
   ...jobsRunners,
   ...manageRunners,
+  ...mineRunners,
+  ...pillarRunners,
+  ...reactorRunners,
+  ...saltRunners,
+  ...saltutilRunners,
+  ...surveyRunners,
   ...testRunners
 ]
 

@@ -168,8 +168,14 @@ const active = serverFunction({
   }
 })
 
+const master = serverFunction({
+  name: 'jobs.master',
+  doc: 'List the jobs that the server itself runs. Runner functions are no jobs here: their events tell of them.',
+  run: () => []
+})
+
 /** The runner's functions for jobs. */
-export const jobsRunners: readonly ServerFunction[] = [active, exitSuccess, lastRun, list, listFilter, listJob, lookup, printJob]
+export const jobsRunners: readonly ServerFunction[] = [active, exitSuccess, lastRun, list, listFilter, listJob, lookup, master, printJob]
 
 async function activeJob(context: CallContext, id: string, told: Record<string, unknown>): Promise<Record<string, unknown>> {
   const job = await context.store.jobs.get(id)

@@ -1,4 +1,5 @@
 import { meantMinions } from '../jobs/target.js'
+import { SALT_VERSION } from '../minion/version.js'
 import { askMinions } from './ask.js'
 import { type CallContext, param, type ServerFunction, serverFunction } from './function.js'
 
@@ -32,7 +33,8 @@ const byPing = [
   serverFunction({
     name: 'manage.status',
     doc: 'Ask all minions with test.ping who is there: {up: [...], down: [...]}.\n\nCLI Example:\n\n    brine run manage.status',
-    params: target,
+    // Salt's first parameter says whether to print; there is nothing to print here
+    params: { output: param.anyOr(true), ...target },
     run: ping
   }),
   serverFunction({
@@ -43,13 +45,17 @@ const byPing = [
   }),
   serverFunction({
     name: 'manage.down',
-    doc: 'List the accepted minions that do not answer a test.ping.',
-    params: target,
-    run: async (context, args) => (await ping(context, args)).down
+    doc: 'List the accepted minions that do not answer a test.ping. removekeys=True deletes their keys.',
+    params: { removekeys: param.flagOr(false), ...target },
+    async run(context, { removekeys, ...args }) {
+      const { down } = await ping(context, args)
+      if (removekeys && down.length > 0) await context.keys.delete(down.filter(id => context.keys.isAccepted(id)))
+      return down
+    }
   })
 ]
 
-/** Salt has several names for "connected now" and for "accepted, and not connected now". No command is sent. */
+/** Connected to the server, whatever the word: here a minion that is connected has an accepted key, and jobs can be sent. */
 const CONNECTED = ['list_state', 'present', 'alived', 'joined', 'allowed', 'reaped']
 const NOT_CONNECTED = ['list_not_state', 'not_present', 'not_alived', 'not_joined', 'not_allowed', 'not_reaped']
 
@@ -83,5 +89,36 @@ const byPresence = [
   )
 ]
 
+const versions = serverFunction({
+  name: 'manage.versions',
+  doc: "Ask all minions for their version and compare it with the server's: {Master: version, Up to date: {minion: version}, …}.",
+  params: { timeout: param.numberOr(null), gather_job_timeout: param.numberOr(null) },
+  async run(context, { timeout, gather_job_timeout }) {
+    const question = { fun: 'test.version', timeoutSeconds: timeout, gatherSeconds: gather_job_timeout }
+    const kinds: Record<string, Record<string, string>> = {}
+    const answers = [...(await askMinions(context, question))].sort(([a], [b]) => (a < b ? -1 : 1))
+    for (const [minion, answer] of answers) {
+      if (typeof answer !== 'string') continue
+      const kind = VERSION_KINDS[1 + compareVersions(answer, SALT_VERSION)]!
+      kinds[kind] = { ...kinds[kind], [minion]: answer }
+    }
+    return { ...kinds, Master: SALT_VERSION }
+  }
+})
+
+/** Salt's words, by how a minion's version compares with the server's: older, the same, newer. */
+const VERSION_KINDS = ['Minion requires update', 'Up to date', 'Minion newer than master']
+
+/** -1, 0 or 1, by the numbers before a `+` or `rc`: what is built on a version counts as that version. */
+function compareVersions(a: string, b: string): number {
+  const numbers = (version: string) => (/^[\d.]*/.exec(version)![0] || '0').split('.').map(Number)
+  const [left, right] = [numbers(a), numbers(b)]
+  for (let i = 0; i < Math.max(left.length, right.length); i++) {
+    const difference = (left[i] ?? 0) - (right[i] ?? 0)
+    if (difference !== 0) return Math.sign(difference)
+  }
+  return 0
+}
+
 /** The runner's functions that tell which minions are there. */
-export const manageRunners: readonly ServerFunction[] = [...byPing, ...byPresence]
+export const manageRunners: readonly ServerFunction[] = [...byPing, ...byPresence, versions]

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runProgress } from '../tags/tags.js'
+import { shownConfig } from './config.js'
 import { ArgumentError, param, type ServerFunction, serverFunction } from './function.js'
 
 /** test.sleep ends here at the latest: an hour holds one of the places for calls, a day would hold it for nothing. */
@@ -36,6 +37,26 @@ const stream = serverFunction({
   }
 })
 
+const rawArg = serverFunction({
+  name: 'test.raw_arg',
+  doc: 'Give back the arguments as they came: {args, kwargs}.',
+  takesArgs: true,
+  takesKwargs: true,
+  run: (_context, _args, { args, kwargs }) => ({ args, kwargs })
+})
+
+const stdoutPrint = serverFunction({
+  name: 'test.stdout_print',
+  doc: "Return a text. (Salt prints 'foo' to the master's standard output besides.)",
+  run: () => 'bar'
+})
+
+const getOpts = serverFunction({
+  name: 'test.get_opts',
+  doc: 'Show the settings. Secrets are masked.',
+  run: ({ config }) => shownConfig(config)
+})
+
 const WORDS = 'foo bar baz qux quux quuz corge grault garply waldo fred plugh xyzzy thud'.split(' ')
 
 const metasyntactic = serverFunction({
@@ -46,4 +67,4 @@ const metasyntactic = serverFunction({
 })
 
 /** The runner's functions for trying things out. */
-export const testRunners: readonly ServerFunction[] = [arg, rest, stream, metasyntactic]
+export const testRunners: readonly ServerFunction[] = [arg, rawArg, rest, stream, stdoutPrint, getOpts, metasyntactic]

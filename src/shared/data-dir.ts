@@ -8,8 +8,18 @@ export interface DataFiles {
   readonly url: string
   readonly users: string
   readonly jwtKey: string
+  /** The server's own RSA key pair, PEM: Salt's master.pem and master.pub. */
+  readonly masterKey: string
+  readonly masterPub: string
 }
 
 export function dataFiles(dir: string): DataFiles {
-  return { adminToken: join(dir, 'admin.token'), url: join(dir, 'url'), users: join(dir, 'users.yaml'), jwtKey: join(dir, 'jwt.key') }
+  return {
+    adminToken: join(dir, 'admin.token'),
+    url: join(dir, 'url'),
+    users: join(dir, 'users.yaml'),
+    jwtKey: join(dir, 'jwt.key'),
+    masterKey: join(dir, 'master.pem'),
+    masterPub: join(dir, 'master.pub')
+  }
 }

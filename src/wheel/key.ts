@@ -1,7 +1,12 @@
 import { generateKeyPair } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { writePrivateFile } from '../auth/private-file.js'
+import { fingerprint } from '../keys/fingerprint.js'
 import { DIRECTORIES, type Directory } from '../keys/keys.js'
-import { ArgumentError, type CallContext, param, type ServerFunction, serverFunction } from '../runners/function.js'
+import { LOCAL_KEYS, masterKey } from '../keys/master-key.js'
+import { ArgumentError, type CallContext, type Param, param, type ServerFunction, serverFunction } from '../runners/function.js'
 import type { KeyState } from '../store/store.js'
 import { compileGlob } from '../tags/glob.js'
 
@@ -86,13 +91,31 @@ const rejectFrom = (accepted: boolean, denied: boolean): KeyState[] => [
 const acceptFlags = { include_rejected: param.flagOr(false), include_denied: param.flagOr(false) }
 const rejectFlags = { include_accepted: param.flagOr(false), include_denied: param.flagOr(false) }
 
+/** What `key.finger` can hash with. Salt takes what Python's hashlib has; nobody compares with anything else than these. */
+const HASHES = ['sha256', 'sha512', 'sha384', 'sha224', 'sha1', 'md5']
+const hashType: Param<string> = {
+  required: false,
+  fallback: 'sha256',
+  read(value) {
+    const name = value === null ? 'sha256' : String(value).toLowerCase()
+    if (!HASHES.includes(name)) throw new ArgumentError('value', `must be one of ${HASHES.join(', ')}`)
+    return name
+  }
+}
+
+/** Fingerprints of the server's own keys, by Salt's names of their files. */
+async function localFingers(dataDir: string, names: readonly string[], hash: string): Promise<Record<string, string>> {
+  const own = await masterKey(dataDir)
+  return Object.fromEntries(names.map(name => [name, fingerprint(name === 'master.pem' ? own.priv : own.pub, hash)]))
+}
+
 const looking: readonly ServerFunction[] = [
   serverFunction({
     name: 'key.list',
     doc: 'List the keys of a state: accepted (acc), unaccepted (un, pre), rejected (rej), denied (den), all.',
     params: { match: param.text() },
     run({ keys }, { match }) {
-      if (match === 'all') return { ...keys.list(), local: [] }
+      if (match === 'all') return { ...keys.list(), local: [...LOCAL_KEYS] }
       const state = Object.hasOwn(STATE_WORDS, match) ? STATE_WORDS[match]! : null
       return state === null ? {} : { [DIRECTORIES[state]]: keys.list()[DIRECTORIES[state]] }
     }
@@ -100,7 +123,7 @@ const looking: readonly ServerFunction[] = [
   serverFunction({
     name: 'key.list_all',
     doc: 'List all keys: {minions, minions_pre, minions_rejected, minions_denied, local}.',
-    run: ({ keys }) => ({ ...keys.list(), local: [] })
+    run: ({ keys }) => ({ ...keys.list(), local: [...LOCAL_KEYS] })
   }),
   serverFunction({
     name: 'key.name_match',
@@ -109,10 +132,40 @@ const looking: readonly ServerFunction[] = [
     run: (context, { match }) => matching(context, byName(match))
   }),
   serverFunction({
+    name: 'key.list_match',
+    doc: 'List the keys whose ids match, by state: the same as key.name_match.',
+    params: { match: param.texts() },
+    run: (context, { match }) => matching(context, byName(match))
+  }),
+  serverFunction({
+    name: 'key.glob_match',
+    doc: "List the keys whose ids match, by state, the server's own among them.",
+    params: { match: param.texts() },
+    run: (context, { match }) => {
+      const local = LOCAL_KEYS.filter(byName(match))
+      return { ...matching(context, byName(match)), ...(local.length > 0 ? { local } : {}) }
+    }
+  }),
+  serverFunction({
     name: 'key.finger',
-    doc: 'Show the fingerprints of the matching keys, by state. hash_type: sha256 (default), md5, sha1, sha512.',
-    params: { match: param.texts(), hash_type: param.textOr('sha256') },
-    run: ({ keys }, { match, hash_type }) => keys.finger(match, hash_type)
+    doc: "Show the fingerprints of the matching keys, by state; the server's own are under local. hash_type: sha256 (default), md5, sha1, sha512.",
+    params: { match: param.texts(), hash_type: hashType },
+    async run({ keys, config }, { match, hash_type }) {
+      const found = keys.finger(match, hash_type)
+      const local = LOCAL_KEYS.filter(byName(match))
+      return local.length === 0 ? found : { ...found, local: await localFingers(config.data_dir, local, hash_type) }
+    }
+  }),
+  serverFunction({
+    name: 'key.finger_master',
+    doc: "Show the fingerprint of the server's own public key.",
+    params: { hash_type: hashType },
+    run: async ({ config }, { hash_type }) => ({ local: await localFingers(config.data_dir, ['master.pub'], hash_type) })
+  }),
+  serverFunction({
+    name: 'key.master_key_str',
+    doc: "Show the server's own public key.",
+    run: async ({ config }) => ({ local: { 'master.pub': (await masterKey(config.data_dir)).pub } })
   }),
   serverFunction({
     name: 'key.print',
@@ -122,7 +175,7 @@ const looking: readonly ServerFunction[] = [
       const found = (await store.keys.all()).filter(key => byName(match)(key.id))
       const entries = STATES.map(([state, directory]) => {
         const keys = found.filter(key => key.state === state).sort((a, b) => (a.id < b.id ? -1 : 1))
-        return [directory, Object.fromEntries(keys.map(key => [key.id, key.pub]))] as const
+        return [directory, Object.fromEntries(keys.map(key => [key.id, `${key.pub}\n`]))] as const
       })
       return Object.fromEntries(entries.filter(([, keys]) => Object.keys(keys).length > 0))
     }
@@ -188,6 +241,28 @@ const making: readonly ServerFunction[] = [
       const pair = await makeKeys(keysize)
       if ((await keys.vouch(id_, pair.pub)) !== 'accepted') throw new Error(`the key of minion '${id_}' is not accepted`)
       return pair
+    }
+  }),
+  serverFunction({
+    name: 'key.gen_keys',
+    doc: `Make a key pair and write it on the server: KEYDIR/KEYNAME.pem and .pub. keydir lies below the data directory (default: made-keys), and
+nothing that is there is replaced. Returns the path of the private key.`,
+    params: {
+      keydir: param.textOr('made-keys'),
+      keyname: param.textOr('minion'),
+      keysize: param.numberOr(KEY_BITS.fallback),
+      user: param.anyOr(null)
+    },
+    async run({ config }, { keydir, keyname, keysize }) {
+      for (const [name, text] of Object.entries({ keydir, keyname })) {
+        if (!/^[\w][\w.-]{0,199}$/.test(text)) throw new ArgumentError('value', `argument '${name}': must be a plain name`)
+      }
+      const file = join(config.data_dir, keydir, `${keyname}.pem`)
+      if (existsSync(file)) throw new ArgumentError('value', `${file} exists`)
+      const pair = await makeKeys(keysize)
+      writePrivateFile(file, pair.priv)
+      writePrivateFile(join(config.data_dir, keydir, `${keyname}.pub`), pair.pub)
+      return file
     }
   })
 ]

@@ -30,7 +30,7 @@ async function fixture(
 
 t.test('keys are listed by state', async t => {
   const { call } = await fixture(t)
-  const all = { minions: ['m1', 'm2'], minions_pre: ['p1', 'p2', 'p3'], minions_rejected: ['r1'], minions_denied: ['d1'], local: [] }
+  const all = { minions: ['m1', 'm2'], minions_pre: ['p1', 'p2', 'p3'], minions_rejected: ['r1'], minions_denied: ['d1'], local: ['master.pem', 'master.pub'] }
   t.strictSame(await call('key.list_all'), all)
   t.strictSame(await call('key.list', { match: 'all' }), all)
   for (const word of ['acc', 'accepted']) t.strictSame(await call('key.list', { match: word }), { minions: ['m1', 'm2'] })
@@ -52,7 +52,7 @@ t.test('fingerprints and keys are shown by state', async t => {
   t.match(await call('key.finger', { match: ['p1', 'r1'] }), { minions_pre: { p1: sha256 }, minions_rejected: { r1: sha256 } })
   t.match(await call('key.finger', { match: 'p1', hash_type: 'md5' }), { minions_pre: { p1: /^([0-9a-f]{2}:){15}[0-9a-f]{2}$/ } })
   t.strictSame(await call('key.finger', { match: 'ghost' }), {})
-  t.strictSame(await call('key.print', { match: 'p1' }), { minions_pre: { p1: PEM } })
+  t.strictSame(await call('key.print', { match: 'p1' }), { minions_pre: { p1: `${PEM}\n` } })
 })
 
 t.test('accept and reject answer with the matching keys by their new state, and tell only of those that moved', async t => {
