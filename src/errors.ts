@@ -108,6 +108,13 @@ export const ERRORS = {
     hint: 'choose another with --host and --port; port 0 takes a free one'
   },
   USAGE: { status: 400, text: '%s' },
+  MASTER_UNREACHABLE: {
+    status: 503,
+    text: 'no server answers: %s',
+    hint: 'without a server: brine call --local …; another server: --master URL'
+  },
+  MASTER_KEY: { status: 403, text: '%s', hint: 'there: brine key list, brine key accept ID' },
+  MASTER_REFUSED: { status: 400, text: 'the server refused: %s' },
   DIRECTORY_LOCKED: {
     status: 500,
     text: "'%s' is in use by another minion (pid %s)",

@@ -1,20 +1,16 @@
-import { hostname } from 'node:os'
-import { join } from 'node:path'
 import type { Logger } from 'pino'
-import { type Config, isSettingName, SETTINGS } from '../config/schema.js'
-import { brineError } from '../errors.js'
+import type { Config } from '../config/schema.js'
+import { serverUrls } from '../minion/address.js'
 import { Executor } from '../minion/executor.js'
 import { collectGrains } from '../minion/grains/index.js'
 import { Minion } from '../minion/minion.js'
-import { minionOptions } from '../minion/options.js'
+import { minionDir, optionsOf } from '../minion/settings.js'
 import { createLog } from '../shared/log.js'
 
 /** What running jobs get when the agent is asked to stop; then they are killed. Service managers wait longer than that. */
 const GRACE_MS = 10_000
 /** The server that has started this agent is ending too, and people wait for it. */
 const EMBEDDED_GRACE_MS = 700
-
-const DEFAULT_PORT = 8000
 
 export interface RunningMinion {
   readonly minion: Minion
@@ -28,17 +24,9 @@ export interface RunningMinion {
  * Throws DIRECTORY_LOCKED, CONFIG_INVALID.
  */
 export async function runMinion(config: Config, log: Logger = createLog({ level: config.log_level })): Promise<RunningMinion> {
-  const id = config.id ?? hostname()
-  const dir = config.minion_dir ?? join(config.data_dir, 'minion')
-  const options = minionOptions({
-    id,
-    cachedir: join(dir, 'cache'),
-    conf_dir: dir,
-    file_roots: config.file_roots,
-    grains: config.grains,
-    state_events: config.state_events,
-    settings: shownSettings(config)
-  })
+  const dir = minionDir(config)
+  const options = optionsOf(config)
+  const { id } = options
   const minion = new Minion({
     id,
     urls: serverUrls(config.master),
@@ -51,22 +39,6 @@ export async function runMinion(config: Config, log: Logger = createLog({ level:
   })
   await minion.start()
   return { minion, ended: untilToldToStop(minion) }
-}
-
-/** `master`: one address, or several separated by commas, the preferred one first. */
-export function serverUrls(master: string): string[] {
-  const urls = master
-    .split(/[\s,]+/)
-    .filter(Boolean)
-    .map(serverUrl)
-  if (urls.length === 0) throw brineError('CONFIG_INVALID', 'a mistake', '  master: is empty')
-  return urls
-}
-
-function serverUrl(address: string): string {
-  const whole = /^https?:\/\//.test(address) ? address : `http://${address}${/:\d+$/.test(address) ? '' : `:${DEFAULT_PORT}`}`
-  if (!URL.canParse(whole)) throw brineError('CONFIG_INVALID', 'a mistake', `  master: '${address}' is no address`)
-  return whole.replace(/\/+$/, '')
 }
 
 function untilToldToStop(minion: Minion): Promise<void> {
@@ -90,13 +62,4 @@ function untilToldToStop(minion: Minion): Promise<void> {
     // The server may have died while this agent was starting.
     if (process.send !== undefined && !process.connected) stop()
   })
-}
-
-/** What functions and templates may see of the configuration: the minion's part, without secrets. */
-function shownSettings(config: Config): Record<string, unknown> {
-  const shown = ([name]: [string, unknown]) => {
-    const row = isSettingName(name) ? SETTINGS.get(name) : undefined
-    return row !== undefined && row.for !== 'server' && row.secret !== true
-  }
-  return Object.fromEntries(Object.entries(config).filter(shown))
 }

@@ -1,7 +1,7 @@
 /** What a function or state gets to work with. In a job's own process the services are proxies of the agent's (worker.ts). */
 import type { Clock } from '../shared/clock.js'
 import type { Job, RunningJob } from './job.js'
-import type { MasterClient } from './master.js'
+import type { MasterClient, MineAsk } from './master.js'
 import type { ModuleTable } from './modules/table.js'
 import type { Mapping } from './modules/values.js'
 import type { MinionOptions } from './options.js'
@@ -21,7 +21,10 @@ export interface FileClient {
   listEnvironments(): Promise<string[]>
 }
 
-export type EventSender = Pick<MasterClient, 'sendEvent' | 'fireLocal'>
+export interface EventSender extends Pick<MasterClient, 'sendEvent' | 'fireLocal'> {
+  /** There is no server: events for it go nowhere, and `event.send` says so (False), as Salt does masterless. */
+  readonly offline?: boolean
+}
 
 /** What functions ask of the agent that runs them. Each job has its own, so that the agent knows who asks. */
 export interface Agent {
@@ -38,6 +41,10 @@ export interface Agent {
   refreshGrains(): Promise<Mapping>
   /** Asks the server for the pillar again; it counts from the next job on. */
   refreshPillar(): Promise<Mapping>
+  /** What the schedule module asks of the scheduler; answers with the fields of Salt's event on the minion's bus. */
+  schedule(func: string, args: Mapping): Promise<Mapping>
+  /** Sends to the mine, or reads it. */
+  mine(ask: MineAsk): Promise<unknown>
 }
 
 /** Process groups that a job has started, so that they end with it. */

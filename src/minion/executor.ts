@@ -4,6 +4,7 @@
  */
 import { type Clock, SystemClock } from '../shared/clock.js'
 import type { Agent, EventSender, FileClient, MinionLog, ModuleContext, ProcessTracker } from './context.js'
+import type { Guest } from './control.js'
 import { openFileClient } from './files.js'
 import { collectGrains } from './grains/index.js'
 import { invoke } from './invoke.js'
@@ -11,11 +12,13 @@ import type { Services } from './ipc.js'
 import type { Job, Outcome, RunningJob } from './job.js'
 import type { MasterClient } from './master.js'
 import { unmarked } from './modules/call.js'
-import { messageOf } from './modules/errors.js'
+import { customFiles } from './modules/custom.js'
+import { CommandExecutionError, messageOf } from './modules/errors.js'
 import { loadModules } from './modules/index.js'
 import type { ModuleTable } from './modules/table.js'
 import type { Mapping } from './modules/values.js'
 import type { MinionOptions } from './options.js'
+import { localPillar } from './pillar.js'
 import { signalGroup } from './process.js'
 import { StateTurns } from './turns.js'
 import { diedText, type RunningWorker, WorkerPool } from './workers.js'
@@ -30,6 +33,13 @@ export interface ExecutorOptions {
   readonly clock?: Clock
   /** Called when a job had the grains collected anew. */
   readonly onGrains?: (grains: Mapping) => void
+  /** Who keeps the schedule. */
+  readonly schedule?: SchedulePort
+}
+
+/** The scheduler, as functions reach it. */
+export interface SchedulePort {
+  manage(func: string, args: Mapping, pillar: Mapping): Promise<Mapping>
 }
 
 /** What is known of a job while it runs. */
@@ -62,11 +72,12 @@ export class Executor {
   readonly #turns = new StateTurns()
   readonly #running = new Map<string, Running>()
   readonly #ends = new Set<Promise<Outcome | null>>()
+  readonly #schedule: SchedulePort | null
   #grains: Mapping
   #pillar: Mapping
   #pillarLoaded: Promise<Mapping> | null = null
 
-  constructor({ options, grains, master, log, modules, clock, onGrains }: ExecutorOptions) {
+  constructor({ options, grains, master, log, modules, clock, onGrains, schedule }: ExecutorOptions) {
     this.#options = options
     this.#grains = grains
     this.#pillar = { ...options.pillar }
@@ -76,7 +87,8 @@ export class Executor {
     this.#modules = modules ?? loadModules()
     this.#clock = clock ?? new SystemClock()
     this.#onGrains = onGrains ?? (() => {})
-    this.#pool = new WorkerPool(options.process_count_max, log)
+    this.#schedule = schedule ?? null
+    this.#pool = new WorkerPool({ limit: options.process_count_max, memoryMib: options.job_memory_mib }, log)
   }
 
   /** The grains that jobs see. */
@@ -99,6 +111,32 @@ export class Executor {
     return end.finally(() => this.#ends.delete(end))
   }
 
+  /** The pillar that jobs see, asked for when it is not there yet. */
+  pillar(): Promise<Mapping> {
+    return this.#currentPillar()
+  }
+
+  /** A job of another process on this machine (`brine call`): it is seen by `saltutil.running`, has its turn among state runs, and may be signalled. */
+  welcome(job: Job, pid: number): Guest {
+    const signal = (name: number | NodeJS.Signals): void => {
+      try {
+        process.kill(pid, name)
+      } catch {
+        // It has ended.
+      }
+    }
+    const running: Running = { job, worker: { pid, signal }, abort: new AbortController(), groups: new Set(), killed: false, leave() {} }
+    const fresh = !this.#running.has(job.jid)
+    if (fresh) this.#running.set(job.jid, running)
+    const { agent, events } = this.#services(running)
+    const leave = (): void => {
+      if (!fresh) return
+      this.#running.delete(job.jid)
+      this.#turns.leave(job.jid)
+    }
+    return { services: { agent, events }, leave }
+  }
+
   async #execute(job: Job): Promise<Outcome | null> {
     if (this.#running.has(job.jid)) return failed(job, `job ${job.jid} runs already`)
     let leave = (): void => {}
@@ -108,7 +146,7 @@ export class Executor {
     const running: Running = { job, worker: null, abort: new AbortController(), groups: new Set(), killed: false, leave }
     this.#running.set(job.jid, running)
     try {
-      const outcome = await Promise.race([this.#isolated(job) ? this.#runIsolated(running) : this.#runInline(running), left])
+      const outcome = await Promise.race([(await this.#isolated(job)) ? this.#runIsolated(running) : this.#runInline(running), left])
       return running.killed ? null : outcome
     } catch (error) {
       this.#log.error({ jid: job.jid, error: messageOf(error) }, 'a job failed outside of its function')
@@ -126,8 +164,12 @@ export class Executor {
     await this.#pool.stop()
   }
 
-  #isolated({ fun }: Job): boolean {
-    return (typeof fun === 'string' ? [fun] : fun).some(name => this.#modules.get(name)?.isolated ?? false)
+  /** Functions that may take long, and everything that the site's own modules have a part in. */
+  async #isolated({ fun }: Job): Promise<boolean> {
+    const names = [fun].flat() as string[]
+    if (names.some(name => this.#modules.get(name)?.isolated)) return true
+    if (names.every(name => this.#modules.get(name) && !name.startsWith('sys.'))) return false
+    return (await customFiles(this.#options, 'modules')).length > 0
   }
 
   async #runInline(running: Running): Promise<Outcome> {
@@ -193,7 +235,15 @@ export class Executor {
         return inTheWay.flatMap(other => this.#running.get(other) ?? []).map(runningJob)
       },
       refreshGrains: () => this.#refreshGrains(),
-      refreshPillar: () => this.#refreshPillar()
+      refreshPillar: () => this.#refreshPillar(),
+      schedule: async (func, args) => {
+        if (!this.#schedule) throw new CommandExecutionError('this minion has no scheduler')
+        return this.#schedule.manage(func, args, this.#pillar)
+      },
+      mine: async ask => {
+        if (!this.#master.mine) throw new CommandExecutionError('the mine needs a server')
+        return this.#master.mine(ask)
+      }
     }
   }
 
@@ -233,8 +283,11 @@ export class Executor {
   }
 
   async #refreshPillar(): Promise<Mapping> {
-    const fetched = this.#options.file_client === 'local' ? undefined : await this.#master.pillar?.({ saltenv: this.#options.saltenv })
-    this.#pillar = { ...this.#options.pillar, ...fetched }
+    const { file_client, saltenv, pillarenv, pillar } = this.#options
+    this.#pillar =
+      file_client === 'local'
+        ? await localPillar(this.#options, this.#grains)
+        : { ...pillar, ...(await this.#master.pillar?.({ saltenv, pillarenv })) }
     this.#pillarLoaded = Promise.resolve(this.#pillar)
     return this.#pillar
   }

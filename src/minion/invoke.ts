@@ -27,7 +27,7 @@ async function invokeOne(ctx: ModuleContext, job: Job, fun: string): Promise<Out
   const entry = ctx.modules.get(fun)
   if (!entry) return { ...notAvailable(ctx.modules, fun), fun, fun_args: job.arg, success: false }
   const funArgs = unmarked(job.arg)
-  const result = await call(ctx, fun, entry, job.arg, publishedFields(job, funArgs))
+  const result = await call(ctx, fun, entry, job.arg, job.published ?? publishedFields(job, funArgs))
   return { ...result, fun, fun_args: funArgs, success: result.retcode === 0 }
 }
 
@@ -37,7 +37,7 @@ async function invokeCompound(ctx: ModuleContext, job: Job, funs: readonly strin
     return Array.isArray(list) ? (list as unknown[]) : []
   })
   const funArgs = lists.map(unmarked)
-  const published = publishedFields(job, funArgs)
+  const published = job.published ?? publishedFields(job, funArgs)
   const values: Mapping = {}
   const retcode: Record<string, number> = {}
   for (const [index, fun] of funs.entries()) {

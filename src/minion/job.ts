@@ -10,6 +10,8 @@ export interface Job {
   readonly tgtType?: string
   readonly user?: string
   readonly ret?: string
+  /** What a function with keyword arguments gets as `__pub_…`, where it is not made of the fields above (`brine call`, schedule). */
+  readonly published?: Readonly<Record<string, unknown>>
 }
 
 /** What goes back to the server, with Salt's field names. A compound job has mappings by function. */

@@ -29,6 +29,15 @@ export interface PillarAsk {
   readonly override?: Record<string, unknown>
 }
 
+/** What a minion asks of the mine (Salt's mine: results of functions that other minions may read). */
+export type MineAsk =
+  /** Adds to the minion's own entries; `clear`: nothing else stays. */
+  | { readonly kind: 'send'; readonly data: Readonly<Record<string, unknown>>; readonly clear?: boolean }
+  | { readonly kind: 'delete'; readonly fun: string }
+  | { readonly kind: 'flush' }
+  /** One function, or several: then the answer is a mapping by function. */
+  | { readonly kind: 'get'; readonly tgt: unknown; readonly tgt_type: string; readonly fun: string | readonly string[] }
+
 /**
  * Every method rejects with an `Error` whose message is fit for a job's return (no secrets, no stack) when the server refuses or stays away
  * longer than the implementation waits.
@@ -53,4 +62,6 @@ export interface MasterClient {
   fireLocal(tag: string, data: unknown): Promise<void>
   /** Compiles this minion's pillar from its last grains. With an override or a pillarenv it is for the asker alone, else targets match it too. */
   pillar?(ask?: PillarAsk): Promise<Record<string, unknown>>
+  /** True for what was sent; for `get` minion → value. */
+  mine?(ask: MineAsk): Promise<unknown>
 }

@@ -7,12 +7,11 @@ import type { Agent, EventSender, FileClient, MinionLog, ModuleContext } from '.
 import { invoke } from './invoke.js'
 import type { AnswerMessage, FromWorker, RunMessage, ServiceName, Services, ToWorker } from './ipc.js'
 import { SERVICE_METHODS } from './ipc.js'
+import { allModules } from './modules/custom.js'
 import { CommandExecutionError } from './modules/errors.js'
-import { loadModules } from './modules/index.js'
 import { signalGroup } from './process.js'
 
 const clock = new SystemClock()
-const modules = loadModules()
 const groups = new Set<number>()
 const waiting = new Map<number, (answer: AnswerMessage) => void>()
 let calls = 0
@@ -29,6 +28,7 @@ process.on('disconnect', () => {
 process.on('SIGUSR1', () => {})
 
 async function run({ job, options, grains, pillar }: RunMessage): Promise<void> {
+  const modules = await allModules(options, { grains, pillar })
   const ctx: ModuleContext = {
     ...{ id: options.id, job, options, grains, pillar, modules, clock, log },
     files: service('files') as FileClient,

@@ -18,8 +18,6 @@ const MAX_WAITING = 1000
 const IDLE_MS = 60_000
 /** A process is replaced after so many jobs, so that nothing that leaks in it lasts. */
 const JOBS_PER_PROCESS = 200
-/** MiB of JavaScript memory of a job: above what the largest return (64 MiB) needs to be built and sent. */
-const MEMORY_MIB = 512
 
 /** How a job in a process ended: with its outcome, or without one because the process ended first. */
 export type WorkerEnd =
@@ -36,6 +34,8 @@ export interface RunningWorker {
 
 export class WorkerPool {
   readonly #limit: number
+  /** Of each process's JavaScript memory. */
+  readonly #memoryMib: number
   readonly #log: MinionLog
   readonly #waiting: (() => void)[] = []
   readonly #all = new Set<Worker>()
@@ -43,8 +43,9 @@ export class WorkerPool {
   #busy = 0
   #stopped = false
 
-  constructor(limit: number, log: MinionLog) {
+  constructor({ limit, memoryMib }: { limit: number; memoryMib: number }, log: MinionLog) {
     this.#limit = limit
+    this.#memoryMib = memoryMib
     this.#log = log
   }
 
@@ -84,7 +85,7 @@ export class WorkerPool {
     const idle = this.#idle
     this.#idle = null
     if (idle?.usable) return idle
-    const worker = new Worker(this.#log, () => this.#all.delete(worker))
+    const worker = new Worker({ log: this.#log, memoryMib: this.#memoryMib, gone: () => this.#all.delete(worker) })
     this.#all.add(worker)
     return worker
   }
@@ -109,11 +110,11 @@ class Worker implements RunningWorker {
   #jobs = 0
   #ended = false
 
-  constructor(log: MinionLog, gone: () => void) {
+  constructor({ log, memoryMib, gone }: { log: MinionLog; memoryMib: number; gone: () => void }) {
     this.#log = log
     this.#process = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), [], {
       ...{ detached: true, serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] },
-      execArgv: [`--max-old-space-size=${MEMORY_MIB}`]
+      execArgv: [`--max-old-space-size=${memoryMib}`]
     })
     this.#process.on('message', message => this.#receive(message as FromWorker))
     this.#process.on('error', error => {

@@ -109,7 +109,9 @@ export async function minionTest(test: Test, setup: Setup = {}): Promise<MinionT
       grains = { ...(await collectGrains(options)), ...setup.grains }
       return grains
     },
-    refreshPillar: async () => ({ ...options.pillar })
+    refreshPillar: async () => ({ ...options.pillar }),
+    schedule: async () => ({}),
+    mine: async () => true
   }
   const contextOf = (job: Job): ModuleContext => ({
     ...{ id: options.id, job, options, grains, pillar: { ...options.pillar }, modules: setup.modules ?? loadModules() },

@@ -57,7 +57,7 @@ async function fireMaster(ctx: ModuleContext, { data, tag, preload }: Mapping): 
   if (preload !== null && preload !== undefined && !isMapping(preload)) throw new InvocationError('preload must be a mapping')
   const options = isMapping(preload) && Object.keys(preload).length > 0 ? { preload } : {}
   await ctx.events.sendEvent(text(tag, 'tag'), data, options)
-  return true
+  return ctx.events.offline !== true
 }
 
 async function fire(ctx: ModuleContext, { data, tag }: Mapping): Promise<boolean> {

@@ -21,3 +21,8 @@ export function loadModules(): ModuleTable {
   table ??= new ModuleTable(MODULES)
   return table
 }
+
+/** The same with further modules, whose functions win (custom.ts). */
+export function modulesWith(custom: readonly Module[]): ModuleTable {
+  return new ModuleTable([...MODULES, ...custom])
+}

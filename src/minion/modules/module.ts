@@ -56,13 +56,13 @@ export function doc(says: string, example: string): string {
   return `${says}\n\nCLI Example:\n\n    salt '*' ${example}`
 }
 
-/** Reads `name(a, b=None, *args, **kwargs)`. Defaults are None, True, False, numbers and quoted texts without commas. */
+/** Reads `name(a, b=None, *args, **kwargs)`. Defaults are None, True, False, numbers and quoted texts. */
 export function parseSignature(signature: string): Signature {
   const match = /^(\w+)\((.*)\)$/s.exec(signature.trim())
   if (!match) throw new Error(`not a signature: ${signature}`)
   const params: Parameter[] = []
   let stars: Pick<Signature, 'varargs' | 'kwargs'> = {}
-  for (const part of match[2]!.split(',').map(piece => piece.trim())) {
+  for (const part of match[2]!.split(/,(?=(?:[^']*'[^']*')*[^']*$)/).map(piece => piece.trim())) {
     if (part === '') continue
     if (part.startsWith('**')) stars = { ...stars, kwargs: part.slice(2) }
     else if (part.startsWith('*')) stars = { ...stars, varargs: part.slice(1) }
@@ -72,7 +72,7 @@ export function parseSignature(signature: string): Signature {
 }
 
 function parseParameter(part: string): Parameter {
-  const [name, value] = part.split('=')
+  const [, name, value] = /^([^=]+)(?:=(.*))?$/s.exec(part) ?? []
   return value === undefined ? { name: name!.trim() } : { name: name!.trim(), default: literal(value.trim()) }
 }
 
@@ -80,7 +80,7 @@ const LITERALS: Readonly<Record<string, unknown>> = { None: null, True: true, Fa
 
 function literal(source: string): unknown {
   if (source in LITERALS) return LITERALS[source]
-  if (/^'.*'$/.test(source)) return source.slice(1, -1)
+  if (/^'.*'$/s.test(source)) return source.slice(1, -1)
   const value = Number(source)
   if (Number.isNaN(value)) throw new Error(`not a default: ${source}`)
   return value

@@ -6,7 +6,7 @@ export class ModuleTable {
   readonly #modules: readonly string[]
 
   constructor(modules: readonly Module[]) {
-    this.#modules = modules.map(module => module.name).sort()
+    this.#modules = [...new Set(modules.map(module => module.name))].sort()
     for (const module of modules) for (const entry of module.functions) this.#functions.set(`${module.name}.${entry.name}`, entry)
   }
 

@@ -1,0 +1,160 @@
+/**
+ * One function in this process, as `brine call` runs it (Salt's salt-call): with the minion's identity against its server, or masterless with
+ * nothing but this machine. An agent that runs in the same directory is asked for what only it knows (its jobs, its schedule, its bus).
+ */
+import { SystemClock } from '../shared/clock.js'
+import { MinionBus } from './bus.js'
+import type { Agent, EventSender, MinionLog, ModuleContext } from './context.js'
+import { ControlClient } from './control.js'
+import { DirectLink } from './direct.js'
+import { openFileClient } from './files.js'
+import { collectGrains } from './grains/index.js'
+import { ServerHttp } from './http.js'
+import { Identity } from './identity.js'
+import { invoke } from './invoke.js'
+import { MinionJids } from './jids.js'
+import type { Job, Outcome } from './job.js'
+import type { MasterClient } from './master.js'
+import { allModules } from './modules/custom.js'
+import { CommandExecutionError } from './modules/errors.js'
+import type { Mapping } from './modules/values.js'
+import type { MinionOptions } from './options.js'
+import { localPillar } from './pillar.js'
+import { signalGroup } from './process.js'
+import { scheduleFile } from './schedule/file.js'
+import { ServerClient } from './server.js'
+
+export interface OneShot {
+  readonly options: MinionOptions
+  /** The minion's directory: key, cache, and where its agent listens. */
+  readonly dir: string
+  readonly fun: string
+  /** As typed: what the return's event shows. */
+  readonly raw: readonly string[]
+  readonly arg: readonly unknown[]
+  /** Null: masterless. Else the servers' addresses. */
+  readonly urls: readonly string[] | null
+  readonly log: MinionLog
+  /** Aborted when the call is to end; what it started ends with it. */
+  readonly signal: AbortSignal
+}
+
+export interface OneShotResult {
+  readonly jid: string
+  readonly outcome: Outcome
+}
+
+/** Runs it. Throws Unreachable, Refused or NotAccepted when there is no talking to the server; what the function does is in the outcome. */
+export async function callOnce(call: OneShot): Promise<OneShotResult> {
+  const clock = new SystemClock()
+  const jid = new MinionJids(clock).next()
+  const job: Job = {
+    ...{ jid, fun: call.fun, arg: call.arg, tgt: call.options.id, tgtType: 'glob', user: user(), ret: '' },
+    published: { fun: call.fun, pid: process.pid, jid, tgt: 'salt-call' }
+  }
+  const link = call.urls === null ? null : await openLink(call, call.urls)
+  const control = await ControlClient.connect(call.dir, job)
+  const groups = new Set<number>()
+  const killAll = (): void => {
+    for (const group of groups) signalGroup(group, 'SIGTERM')
+  }
+  call.signal.addEventListener('abort', killAll)
+  try {
+    const grains = await collectGrains(call.options)
+    if (link) await link.putGrains(grains)
+    const master = link ? serverClient(link, call) : localMaster(call)
+    const pillar = await pillarOf(call, master, grains)
+    const ctx: ModuleContext = {
+      ...{ id: call.options.id, job, options: call.options, grains, pillar, clock, log: call.log, outcome: { retcode: 0 } },
+      ...{ modules: await allModules(call.options, { grains, pillar }), files: openFileClient(call.options, master) },
+      events: eventsOf(master, control, link === null, jid),
+      agent: control?.services.agent ?? soloAgent(call, master, grains, pillar),
+      processes: { started: group => groups.add(group), ended: group => groups.delete(group) },
+      signal: call.signal
+    }
+    const outcome = await invoke(ctx, job)
+    if (link) await link.add({ kind: 'return', return: returnOf(jid, outcome, call) })
+    return { jid, outcome }
+  } finally {
+    call.signal.removeEventListener('abort', killAll)
+    control?.close()
+    link?.close()
+  }
+}
+
+/** Fields as salt-call sends them (golden/events/saltcall_job.jsonl): no user, no success, arguments as typed. */
+function returnOf(jid: string, outcome: Outcome, { raw, options }: OneShot): Record<string, unknown> {
+  const { return: value, retcode, fun, out } = outcome
+  return {
+    jid,
+    return: value,
+    retcode,
+    fun,
+    fun_args: raw,
+    arg: raw,
+    tgt_type: 'glob',
+    tgt: options.id,
+    ...(out === undefined ? {} : { out })
+  }
+}
+
+async function openLink(call: OneShot, urls: readonly string[]): Promise<DirectLink> {
+  const identity = await Identity.open(call.dir)
+  const link = new DirectLink({ servers: urls.map(url => new ServerHttp(url)), id: call.options.id, identity })
+  try {
+    await link.open()
+    return link
+  } catch (error) {
+    link.close()
+    throw error
+  }
+}
+
+function serverClient(link: DirectLink, { log, signal }: OneShot): ServerClient {
+  return new ServerClient({ connection: link, spool: link as never, bus: new MinionBus(log), signal })
+}
+
+/** No server: no files but the machine's own, and events go nowhere. */
+function localMaster({ log }: OneShot): MasterClient {
+  return {
+    fetchFile: async () => null,
+    listFiles: async () => [],
+    listEnvironments: async () => [],
+    sendEvent: async tag => log.debug({ tag }, 'masterless: the event is not sent'),
+    fireLocal: async () => {}
+  }
+}
+
+async function pillarOf({ options }: OneShot, master: MasterClient, grains: Mapping): Promise<Mapping> {
+  if (options.file_client === 'local') return localPillar(options, grains)
+  const { saltenv, pillarenv } = options
+  return { ...options.pillar, ...(await master.pillar?.({ saltenv, pillarenv })) }
+}
+
+function eventsOf(master: MasterClient, control: ControlClient | null, offline: boolean, jid: string): EventSender {
+  return {
+    ...(offline ? { offline } : {}),
+    sendEvent: (tag, data, options) => master.sendEvent(tag, data, { ...options, jid }),
+    fireLocal: (tag, data) => control?.services.events.fireLocal(tag, data) ?? master.fireLocal(tag, data)
+  }
+}
+
+/** What an agent would answer if one ran here. */
+function soloAgent({ options }: OneShot, master: MasterClient, grains: Mapping, pillar: Mapping): Agent {
+  return {
+    running: async () => [],
+    signal: async () => '',
+    enterState: async () => [],
+    refreshGrains: () => collectGrains(options),
+    refreshPillar: async () => (options.file_client === 'local' ? localPillar(options, grains) : ((await master.pillar?.()) ?? pillar)),
+    schedule: (func, args) => scheduleFile(options).manage(func, args, pillar),
+    mine: async ask => {
+      if (!master.mine) throw new CommandExecutionError('the mine needs a server')
+      return master.mine(ask)
+    }
+  }
+}
+
+function user(): string {
+  return process.env.SUDO_USER ? `sudo_${process.env.SUDO_USER}` : (process.env.USER ?? 'root')
+}
