@@ -237,6 +237,14 @@ reactor:
       meaning: 'How long the question whether a minion still runs the job may take.'
     }),
     keep_jobs_seconds: integer({ default: 86_400, min: 60, unit: 's', meaning: 'How long jobs and their returns are kept.' }),
+    max_listed_jobs: integer({
+      default: 1000,
+      min: 1,
+      max: 100_000,
+      unit: 'jobs',
+      meaning:
+        'Jobs that GET /jobs and jobs.list_jobs list at most, the newest ones; `before` asks for older ones. Salt lists all there are.'
+    }),
     auto_accept: boolean({
       default: false,
       meaning: 'Accept every new minion key. For closed networks only: whoever can connect gets jobs.'

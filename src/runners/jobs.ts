@@ -5,8 +5,8 @@ import { askMinions } from './ask.js'
 import { ArgumentError, type CallContext, param, type ServerFunction, serverFunction } from './function.js'
 
 /**
- * Jobs that one answer lists at most, newest first. Salt answers with all there are; a thousand fill any screen and about 300 KB, the rest
- * is there for the asking (`before`).
+ * Jobs that one answer lists unless the setting max_listed_jobs says otherwise, newest first. Salt answers with all there are; a thousand
+ * fill any screen and about 300 KB, the rest is there for the asking (`before`).
  */
 export const MAX_LISTED = 1000
 /** Jobs that are looked through when only a filter can tell (metadata). Bounds the work of one call to some hundred milliseconds. */
@@ -23,7 +23,7 @@ const jid = param.text()
 
 const list = serverFunction({
   name: 'jobs.list_jobs',
-  doc: `List the jobs that are kept, newest first, ${MAX_LISTED} at most.
+  doc: `List the jobs that are kept, newest first, as many as the setting max_listed_jobs says (${MAX_LISTED}).
 
 search_function, search_target: globs, as a list or separated by commas
 search_metadata: a mapping; jobs whose metadata has these values
@@ -42,22 +42,18 @@ CLI Example:
     start_time: param.anyOr(null),
     end_time: param.anyOr(null),
     display_progress: param.anyOr(false),
-    limit: param.numberOr(MAX_LISTED),
+    limit: param.numberOr(null),
     before: param.textOr(null)
   },
   async run(context, args) {
     const query = {
+      bare: true,
       ...(args.search_function ? { fun: args.search_function } : {}),
       ...(args.search_target ? { tgt: args.search_target } : {}),
       ...timeBounds(args.start_time, args.end_time),
       ...(args.before === null ? {} : { before: args.before })
     }
-    const jobs = await findJobs(
-      context,
-      query,
-      Math.min(MAX_LISTED, Math.max(1, Math.floor(args.limit))),
-      hasMetadata(args.search_metadata)
-    )
+    const jobs = await findJobs(context, query, bounded(context, args.limit, 1), hasMetadata(args.search_metadata))
     return Object.fromEntries(jobs.map(job => [job.jid, jobListing(job)]))
   }
 })
@@ -65,10 +61,10 @@ CLI Example:
 const listFilter = serverFunction({
   name: 'jobs.list_jobs_filter',
   doc: 'List the newest jobs as a list, by default without those that only ask for another job (saltutil.find_job).',
-  params: { count: param.numberOr(MAX_LISTED), filter_find_job: param.flagOr(true), outputter: param.anyOr(null), ...ignored },
+  params: { count: param.numberOr(null), filter_find_job: param.flagOr(true), outputter: param.anyOr(null), ...ignored },
   async run(context, { count, filter_find_job }) {
     const wanted = (job: JobRecord) => !(filter_find_job && job.fun === 'saltutil.find_job')
-    const jobs = await findJobs(context, {}, Math.min(MAX_LISTED, Math.max(0, Math.floor(count))), wanted)
+    const jobs = await findJobs(context, { bare: true }, bounded(context, count, 0), wanted)
     return jobs.map(job => {
       const { StartTime, ...summary } = jobListing(job)
       return { ...summary, JID: job.jid, StartTime }
@@ -209,6 +205,11 @@ function openMinions(job: JobRecord, returns: readonly ReturnRecord[]): string[]
   return job.minions.filter(minion => !came.has(minion))
 }
 
+/** How many jobs an answer has: as many as were asked for, as long as the setting allows it. */
+function bounded({ config }: CallContext, asked: number | null, least: number): number {
+  return Math.min(config.max_listed_jobs, Math.max(least, Math.floor(asked ?? config.max_listed_jobs)))
+}
+
 /** The newest jobs that the store finds and `wanted` keeps. */
 async function findJobs(
   context: CallContext,
@@ -217,7 +218,7 @@ async function findJobs(
   wanted: (job: JobRecord) => boolean
 ): Promise<JobRecord[]> {
   const found: JobRecord[] = []
-  const size = Math.min(MAX_LISTED, Math.max(limit, MIN_PAGE))
+  const size = Math.max(limit, MIN_PAGE)
   let before = query.before
   for (let searched = 0; found.length < limit && searched < MAX_SEARCHED; ) {
     const page = await context.store.jobs.list({ ...query, limit: size, ...(before === undefined ? {} : { before }) })

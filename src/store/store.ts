@@ -157,9 +157,12 @@ export interface JobQuery {
   /** Salt globs. */
   readonly fun?: readonly string[]
   readonly tgt?: readonly string[]
+  /** Bounds of the time that the job's id names, both included; microseconds since 1970 UTC. */
   readonly fromUs?: number
   readonly untilUs?: number
   readonly state?: JobState
+  /** For listings: `minions` and `missing` are left empty, which makes a long list cheap whatever the jobs' targets. */
+  readonly bare?: boolean
 }
 
 /** A job on its way to one minion. */

@@ -202,6 +202,47 @@ function listing(t: Test, open: OpenStore): void {
     t.strictSame(await list({ state: 'complete' }), [3])
     t.strictSame(await list({ fromUs: NOW + 2, untilUs: NOW + 3 }), [3, 2])
     t.strictSame(await list({ limit: 0 }), [])
+    t.strictSame(await list({ fun: ['*'], limit: 2 }), [4, 3])
+    t.strictSame(await list({ fun: ['*'], limit: 2, before: jid(3) }), [2, 1])
+    t.strictSame(await list({ fun: ['test.*'], tgt: ['db1'] }), [3])
+    t.strictSame(await list({ tgt: ['*web1*', 'web[*]'] }), [2, 1])
+    t.strictSame(await list({ fun: ['test.*'], fromUs: NOW + 2 }), [3])
+    t.strictSame(await list({ fromUs: 9e17 }), [])
+    t.strictSame(await list({ untilUs: -1 }), [])
+  })
+
+  t.test('a listing of many jobs need not name their minions', async t => {
+    const { jobs } = (await open(t)).store
+    const many = job(1, { missing: ['c'], metadata: { a: 1 } })
+    await jobs.publish(many, [])
+    t.strictSame(await jobs.list({ limit: 1, bare: true }), [{ ...many, minions: [], missing: [], state: 'running', returned: 0 }])
+  })
+
+  t.test('a search by name gives every job that fits, page by page, each once and in order', async t => {
+    const { jobs } = (await open(t)).store
+    const functions = ['test.ping', 'test.echo', 'cmd.run', ['test.ping', 'cmd.run'], `long.${'x'.repeat(100)}`, `long.${'x'.repeat(99)}y`]
+    const count = 700
+    await Promise.all(
+      Array.from({ length: count }, (_, n) => jobs.publish(job(n, { fun: functions[(n * n) % 6]!, tgt: `m${n % 11}`, minions: [] }), []))
+    )
+    const numbers = Array.from({ length: count }, (_, n) => count - 1 - n)
+    const named = (n: number, test: (name: string) => boolean) => [functions[(n * n) % 6]!].flat().some(test)
+    const searches: [object, (n: number) => boolean][] = [
+      [{ fun: ['test.*'] }, n => named(n, name => name.startsWith('test.'))],
+      [{ fun: ['*y'] }, n => named(n, name => name.endsWith('y'))],
+      [{ fun: ['*'], tgt: ['m3', 'm10'] }, n => [3, 10].includes(n % 11)],
+      [{ tgt: ['m1*'] }, n => [1, 10].includes(n % 11)]
+    ]
+    for (const [query, fits] of searches) {
+      const pages: number[] = []
+      for (let before: string | undefined; ; ) {
+        const page = await jobs.list({ ...query, limit: 7, ...(before === undefined ? {} : { before }) })
+        pages.push(...page.map(found => Number(found.jid.slice(-6))))
+        before = page.at(-1)?.jid
+        if (page.length < 7) break
+      }
+      t.strictSame(pages, numbers.filter(fits), JSON.stringify(query))
+    }
   })
 
   t.test('a search finds the one job among thousands', async t => {

@@ -40,6 +40,35 @@ t.test('no statement looks through a table that grows: an index answers each', a
   }
 })
 
+t.test('a search of jobs by function or target is answered by the index of it, and by time by the ids', async t => {
+  const db = openForWriting(join(await tempFolder(t), 'brine.db'))
+  t.teardown(async () => {
+    db.close()
+  })
+  const statements: string[] = []
+  const { 'jobs.list': list } = reads(recorder(db, statements))
+  for (const query of [{ fun: ['test.*'] }, { tgt: ['m1'] }, { fromUs: 1 }, { state: 'running' }] as const) list({ ...query, limit: 1 })
+  const plans = statements.filter(sql => /FROM jobs/.test(sql)).flatMap(sql => planOf(db, sql))
+  t.strictSame(
+    plans.filter(step => /SCAN jobs|TEMP B-TREE/.test(step)),
+    []
+  )
+  for (const index of [
+    'jobs_by_fun (<expr>=? AND jid>? AND jid<?)',
+    'jobs_by_tgt (<expr>=? AND jid>? AND jid<?)',
+    'jobs_by_fun (<expr>>?)'
+  ]) {
+    t.ok(
+      plans.some(step => step.includes(index)),
+      index
+    )
+  }
+  t.ok(
+    plans.some(step => step.includes('jobs_running_by_jid (jid>? AND jid<?)')),
+    'running jobs'
+  )
+})
+
 /** A database that tells what was prepared on it. */
 function recorder(db: Database, statements: string[]): Database {
   return new Proxy(db, {
@@ -58,8 +87,11 @@ function recorder(db: Database, statements: string[]): Database {
 
 /** Steps of the query plan that read a whole table. */
 function scans(db: Database, sql: string): string[] {
+  return planOf(db, sql).filter(detail => /^SCAN (\S+)/.test(detail) && !SMALL.includes(/^SCAN (\S+)/.exec(detail)![1]!))
+}
+
+function planOf(db: Database, sql: string): string[] {
   const bare = sql.replace(/@\w+/g, '?')
   const parameters = (bare.match(/\?/g) ?? []).map(() => null)
-  const plan = db.prepare(`EXPLAIN QUERY PLAN ${bare}`).all(...parameters) as { detail: string }[]
-  return plan.map(({ detail }) => detail).filter(detail => /^SCAN (\S+)/.test(detail) && !SMALL.includes(/^SCAN (\S+)/.exec(detail)![1]!))
+  return (db.prepare(`EXPLAIN QUERY PLAN ${bare}`).all(...parameters) as { detail: string }[]).map(({ detail }) => detail)
 }

@@ -95,7 +95,7 @@ t.test('deleted keys are gone, whatever their state', async t => {
     minions_pre: [],
     minions_rejected: ['r1'],
     minions_denied: [],
-    local: []
+    local: ['master.pem', 'master.pub']
   })
   t.strictSame(
     (await keyEvents()).map(data => (data as { id: string }).id),

@@ -1,4 +1,5 @@
 import type { NewEvent } from '../../events/event.js'
+import { jidOf } from '../../jobs/jid.js'
 import { compileGlob } from '../../tags/glob.js'
 import type { Delivery, JobQuery, JobRecord, JobState, JobStore, NewJob, NewReturn, ReturnRecord } from '../store.js'
 import type { Database } from './database.js'
@@ -155,6 +156,9 @@ interface FoundJobs {
 
 const JOB_COLUMNS = `jid, state, fun, tgt, tgt_type, user, ret, metadata, deadline_us, published_us, cause_seq, cause_depth, returned,
   missing, arg, (SELECT json_group_array(minion) FROM job_minions WHERE job_minions.jid = jobs.jid) AS minions`
+/** Without the lists of minions: a listing of a thousand jobs does not show them, and they may be ten thousand each. */
+const BARE_COLUMNS = `jid, state, fun, tgt, tgt_type, user, ret, metadata, deadline_us, published_us, cause_seq, cause_depth, returned,
+  '[]' AS missing, arg, '[]' AS minions`
 
 export function jobReads(db: Database) {
   const get = db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE jid = ?`)
@@ -173,50 +177,160 @@ export function jobReads(db: Database) {
   }
 }
 
+/** Characters of a function or target that its index has (migration 008). */
+const INDEXED = 64
+/**
+ * Different functions, or targets, among which a search looks for those that fit; each costs one seek, some 10 µs. Where there are more
+ * (each job with a target of its own), the search goes through the jobs instead, newest first.
+ */
+const MAX_NAMES = 5_000
+
 function jobSearch(db: Database) {
+  const walk = walker(db)
+  const byFun = seeker(db, 'fun')
+  const byTgt = seeker(db, 'tgt')
+  const columns = {
+    bare: db.prepare(`SELECT ${BARE_COLUMNS} FROM jobs WHERE jid = ?`),
+    all: db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE jid = ?`)
+  }
+  return (query: JobQuery): FoundJobs => {
+    const wanted = jobFilter(query)
+    const range: JidRange = { from: jidFrom(query.fromUs), before: jidBefore(query) }
+    const search = query.fun ? byFun(query.fun) : query.tgt ? byTgt(query.tgt) : null
+    const { jids, searchedTo } = search && query.state !== 'running' ? search(range, query.limit, wanted) : walk(query, range, wanted)
+    const get = query.bare ? columns.bare : columns.all
+    return { rows: jids.map(each => get.get(each) as JobRow), searchedTo }
+  }
+}
+
+/** Jobs with ids from `from` on and before `before`. An id is the time of its job, so this is how a search by time is answered. */
+interface JidRange {
+  readonly from: string
+  readonly before: string
+}
+
+interface Searched {
+  readonly jids: string[]
+  readonly searchedTo: string | null
+}
+
+const SEARCHED = 'jid, fun, tgt, state'
+type SearchRow = [jid: string, fun: string, tgt: string, state: JobState]
+type Wanted = (row: SearchRow) => boolean
+
+/** Goes through the jobs, newest first, so many at a time. */
+function walker(db: Database) {
   const look = (state: string) =>
-    db
-      .prepare(`SELECT jid, fun, tgt, published_us, state FROM jobs WHERE jid < ? ${state} ORDER BY jid DESC LIMIT ${SEARCHED_AT_ONCE}`)
-      .raw()
+    db.prepare(`SELECT ${SEARCHED} FROM jobs WHERE jid >= ? AND jid < ? ${state} ORDER BY jid DESC LIMIT ${SEARCHED_AT_ONCE}`).raw()
   const all = look('')
   // With the state spelt out, the index of running jobs serves it: they are few among very many.
   const running = look("AND state = 'running'")
-  const get = db.prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE jid = ?`)
-  return (query: JobQuery): FoundJobs => {
-    const wanted = jobFilter(query)
-    const found: string[] = []
+  return (query: JobQuery, { from, before }: JidRange, wanted: Wanted): Searched => {
+    const jids: string[] = []
     let looked = 0
-    let jid = query.before ?? AFTER_EVERY_JID
-    for (const row of (query.state === 'running' ? running : all).iterate(jid) as IterableIterator<SearchRow>) {
-      jid = row[0]
+    let last = before
+    for (const row of (query.state === 'running' ? running : all).iterate(from, before) as IterableIterator<SearchRow>) {
+      last = row[0]
       looked++
-      if (wanted(row)) found.push(jid)
-      if (found.length >= query.limit) break
+      if (wanted(row)) jids.push(last)
+      if (jids.length >= query.limit) break
     }
-    const isOver = looked < SEARCHED_AT_ONCE && found.length < query.limit
-    return { rows: found.map(each => get.get(each) as JobRow), searchedTo: isOver ? null : jid }
+    const isOver = looked < SEARCHED_AT_ONCE && jids.length < query.limit
+    return { jids, searchedTo: isOver ? null : last }
   }
+}
+
+/**
+ * Searches by the index of one column: which of its names fit, then the newest jobs of each, then the newest of those. Null when there are
+ * too many names; a search that other filters thin out goes on where it stopped (`searchedTo`).
+ */
+function seeker(db: Database, column: 'fun' | 'tgt') {
+  const name = `substr(${column}, 1, ${INDEXED})`
+  const names = nameWalk(db, name)
+  const jobs = db.prepare(`SELECT ${SEARCHED} FROM jobs WHERE ${name} = ? AND jid >= ? AND jid < ? ORDER BY jid DESC LIMIT ?`).raw()
+  return (globs: readonly string[]) => {
+    const fits = nameFilter(globs)
+    const found = names(fits)
+    if (found === null) return null
+    return ({ from, before }: JidRange, limit: number, wanted: Wanted): Searched => {
+      // Of each name so many as the answer has: no more of it can be among the newest.
+      const step = Math.max(limit, MIN_STEP)
+      let newest: SearchRow[] = []
+      // Everything from here on has been looked at, of all names so far.
+      let reached = from
+      for (const each of found) {
+        const rows = jobs.all(each, reached, before, step) as SearchRow[]
+        newest.push(...rows.filter(wanted))
+        // Older jobs of this name were not looked at.
+        if (rows.length === step) reached = rows.at(-1)![0]
+        if (newest.length < limit || newest.length < 4 * step) continue
+        newest = sorted(newest).slice(0, limit)
+        reached = newest.at(-1)![0] > reached ? newest.at(-1)![0] : reached
+      }
+      const jids = sorted(newest.filter(([jid]) => jid >= reached))
+        .slice(0, limit)
+        .map(([jid]) => jid)
+      return { jids, searchedTo: jids.length === limit ? jids.at(-1)! : reached === from ? null : reached }
+    }
+  }
+}
+
+/** Jobs that a seek fetches of one name at least, because another filter may refuse some. */
+const MIN_STEP = 100
+
+function sorted(rows: readonly SearchRow[]): SearchRow[] {
+  return [...rows].sort(([a], [b]) => (a < b ? 1 : -1))
+}
+
+/** The different names in the index that fit, one seek each; null when there are too many to look at. */
+function nameWalk(db: Database, name: string) {
+  const next = db.prepare(`SELECT ${name} FROM jobs WHERE ${name} > ? ORDER BY ${name} LIMIT 1`).pluck()
+  return (fits: (name: string) => boolean): string[] | null => {
+    const found: string[] = []
+    let each = next.get('') as string | undefined
+    for (let count = 0; each !== undefined; count++) {
+      if (count >= MAX_NAMES) return null
+      if (fits(each)) found.push(each)
+      each = next.get(each) as string | undefined
+    }
+    return found
+  }
+}
+
+/** Whether the beginning of a JSON text may be that of a name that fits. What was cut, and lists, are looked at in the row. */
+function nameFilter(globs: readonly string[]): (name: string) => boolean {
+  const matches = globMatcher(globs)
+  return name => name.startsWith('[') || name.length >= INDEXED || matches(name)
 }
 
 /** Sorts after every jid, whatever its characters. */
 const AFTER_EVERY_JID = '\u{10ffff}'
 
-type SearchRow = [jid: string, fun: string, tgt: string, publishedUs: number, state: JobState]
+function jidFrom(us: number | undefined): string {
+  return us === undefined ? '' : jidOf(clamped(us))
+}
 
-function jobFilter({ fun, tgt, fromUs, untilUs, state }: JobQuery): (row: SearchRow) => boolean {
-  const fits = (globs: readonly string[] | undefined) => {
-    if (globs === undefined) return () => true
-    const predicates = globs.map(compileGlob)
-    return (json: string) => [JSON.parse(json) as unknown].flat().some(name => predicates.some(matches => matches(String(name))))
-  }
-  const funFits = fits(fun)
-  const tgtFits = fits(tgt)
-  return ([, jobFun, jobTgt, publishedUs, jobState]) =>
-    (state === undefined || jobState === state) &&
-    (fromUs === undefined || publishedUs >= fromUs) &&
-    (untilUs === undefined || publishedUs <= untilUs) &&
-    funFits(jobFun) &&
-    tgtFits(jobTgt)
+/** The id before which the search begins: where the last page ended, or the first id after the latest time, whatever stands behind its digits. */
+function jidBefore({ before, untilUs }: JobQuery): string {
+  const bounds = [before ?? AFTER_EVERY_JID, untilUs === undefined ? AFTER_EVERY_JID : jidOf(clamped(untilUs + 1))]
+  return bounds[0]! < bounds[1]! ? bounds[0]! : bounds[1]!
+}
+
+/** Times that an id can name: the years 1970 to 9999. */
+function clamped(us: number): number {
+  return Math.min(Math.max(0, us), 253_402_300_799_000_000)
+}
+
+/** True for a JSON text or list of texts of which one fits. */
+function globMatcher(globs: readonly string[]): (json: string) => boolean {
+  const predicates = globs.map(compileGlob)
+  return json => [JSON.parse(json) as unknown].flat().some(name => predicates.some(matches => matches(String(name))))
+}
+
+function jobFilter({ fun, tgt, state }: JobQuery): Wanted {
+  const funFits = fun === undefined ? () => true : globMatcher(fun)
+  const tgtFits = tgt === undefined ? () => true : globMatcher(tgt)
+  return ([, jobFun, jobTgt, jobState]) => (state === undefined || jobState === state) && funFits(jobFun) && tgtFits(jobTgt)
 }
 
 // ── in the API's thread ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,2 @@
+-- Reserved for the minions' keys.
+SELECT 1;
