@@ -105,8 +105,8 @@ export class Executor {
    * Runs a job and answers with its outcome; never throws. null: the job was ended by `saltutil.kill_job` or a like call, and returns nothing.
    * A job whose jid runs already is refused.
    */
-  execute(job: Job): Promise<Outcome | null> {
-    const end = this.#execute(job)
+  execute(job: Job, onProcess?: (pid: number) => void): Promise<Outcome | null> {
+    const end = this.#execute(job, onProcess)
     this.#ends.add(end)
     return end.finally(() => this.#ends.delete(end))
   }
@@ -137,7 +137,7 @@ export class Executor {
     return { services: { agent, events }, leave }
   }
 
-  async #execute(job: Job): Promise<Outcome | null> {
+  async #execute(job: Job, onProcess?: (pid: number) => void): Promise<Outcome | null> {
     if (this.#running.has(job.jid)) return failed(job, `job ${job.jid} runs already`)
     let leave = (): void => {}
     const left = new Promise<null>(resolve => {
@@ -146,7 +146,10 @@ export class Executor {
     const running: Running = { job, worker: null, abort: new AbortController(), groups: new Set(), killed: false, leave }
     this.#running.set(job.jid, running)
     try {
-      const outcome = await Promise.race([(await this.#isolated(job)) ? this.#runIsolated(running) : this.#runInline(running), left])
+      const outcome = await Promise.race([
+        (await this.#isolated(job)) ? this.#runIsolated(running, onProcess) : this.#runInline(running),
+        left
+      ])
       return running.killed ? null : outcome
     } catch (error) {
       this.#log.error({ jid: job.jid, error: messageOf(error) }, 'a job failed outside of its function')
@@ -191,7 +194,7 @@ export class Executor {
     }
   }
 
-  async #runIsolated(running: Running): Promise<Outcome> {
+  async #runIsolated(running: Running, onProcess?: (pid: number) => void): Promise<Outcome> {
     const { job } = running
     const message = { type: 'run', job, options: this.#options, grains: this.#grains, pillar: await this.#currentPillar() } as const
     const seconds = this.#options.job_time_limit_seconds
@@ -199,6 +202,7 @@ export class Executor {
     let timer: NodeJS.Timeout | undefined
     const end = await this.#pool.run(message, this.#services(running), worker => {
       running.worker = worker
+      onProcess?.(worker.pid)
       if (running.killed) worker.signal('SIGKILL') // it was asked to end while it waited for its process
       if (seconds > 0) {
         timer = setTimeout(() => {

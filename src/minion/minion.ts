@@ -3,18 +3,26 @@
  */
 import { join } from 'node:path'
 import type { JobMessage, Up, UpAnswer } from '../protocol/messages.js'
+import { SystemClock } from '../shared/clock.js'
 import { sleep } from '../shared/sleep.js'
 import { LEGACY_MINION_START, minionStart } from '../tags/tags.js'
 import { MinionBus } from './bus.js'
 import { Connection } from './connection.js'
 import type { MinionLog } from './context.js'
+import { ControlServer, type Guest } from './control.js'
 import { Identity } from './identity.js'
+import { MinionJids } from './jids.js'
 import type { Job, Outcome } from './job.js'
 import { JobJournal } from './journal.js'
 import { lockDirectory } from './lock.js'
 import type { MasterClient } from './master.js'
 import { unmarked } from './modules/call.js'
+import { messageOf } from './modules/errors.js'
+import { isMapping } from './modules/values.js'
 import { Returns } from './returns.js'
+import type { ScheduleBook } from './schedule/book.js'
+import type { Entry } from './schedule/entry.js'
+import { Scheduler } from './schedule/scheduler.js'
 import { ServerClient } from './server.js'
 import { type NewItem, Spool } from './spool.js'
 
@@ -23,13 +31,18 @@ type Grains = Readonly<Record<string, unknown>>
 /** What runs jobs: `Executor`. */
 export interface JobRunner {
   readonly grains: Grains
-  /** Never throws. null: the job was ended by somebody and returns nothing. */
-  execute(job: Job): Promise<Outcome | null>
+  /** Never throws. null: the job was ended by somebody and returns nothing. `onProcess` hears of the job's own process. */
+  execute(job: Job, onProcess?: (pid: number) => void): Promise<Outcome | null>
+  /** A job that another process of this machine runs. */
+  welcome?(job: Job, pid: number): Guest
+  /** The pillar that jobs see. */
+  pillar?(): Promise<Readonly<Record<string, unknown>>>
   stop(options: { now: boolean }): Promise<void>
 }
 
 export interface MinionOptions {
   readonly id: string
+  /** None: masterless. Nothing is sent anywhere; schedule, states and the minion's own bus work as ever. */
   readonly urls: readonly string[]
   /** Where key, spool and journal lie. */
   readonly dir: string
@@ -40,6 +53,14 @@ export interface MinionOptions {
   readonly runner: (master: MasterClient, onGrains: (grains: Grains) => void) => Promise<JobRunner>
   readonly log: MinionLog
   readonly random?: () => number
+  /** Makes the bus, where the caller needs it before there is a minion. */
+  readonly bus?: MinionBus
+  /** The jobs that the minion runs by itself. */
+  readonly schedule?: ScheduleBook
+  /** Run when the minion starts (startup_states). */
+  readonly startup?: { readonly fun: string; readonly arg: readonly unknown[] } | null
+  /** Grains that the start events carry. */
+  readonly startGrains?: readonly string[]
 }
 
 /** Jobs that have come and not ended. Beyond it no more are read from the stream; they stay with the server. */
@@ -65,12 +86,16 @@ export class Minion {
   #connection: Connection | null = null
   #returns: Returns | null = null
   #runner: JobRunner | null = null
+  #scheduler: Scheduler | null = null
+  #control: ControlServer | null = null
+  readonly #clock = new SystemClock()
+  readonly #jids = new MinionJids(this.#clock)
   #greeted = false
   #stopped: Promise<void> | null = null
 
   constructor(options: MinionOptions) {
     this.#o = options
-    this.#bus = new MinionBus(options.log)
+    this.#bus = options.bus ?? new MinionBus(options.log)
   }
 
   /** The bus on which `event.fire` is heard. */
@@ -118,14 +143,78 @@ export class Minion {
     const client = new ServerClient({ connection, spool, bus: this.#bus, signal: this.#killing.signal })
     const returns = new Returns({ spool, post: up => this.#post(up), isOpen: () => connection.isOpen, log })
     this.#returns = returns
-    this.#runner = await this.#o.runner(client, grains => returns.setGrains(grains))
+    const master = this.#masterless ? localMaster(this.#bus) : client
+    this.#runner = await this.#o.runner(master, grains => returns.setGrains(grains))
     for (const job of interrupted) await this.#finish(job, interruption(job))
-    returns.start()
-    connection.start()
+    if (this.#runner.welcome) this.#control = await ControlServer.open(dir, (job, pid) => this.#runner!.welcome!(job, pid), log)
+    if (!this.#masterless) {
+      returns.start()
+      connection.start()
+    }
+    this.#startSchedule()
+    if (this.#masterless) this.#startup()
+  }
+
+  get #masterless(): boolean {
+    return this.#o.urls.length === 0
+  }
+
+  #startSchedule(): void {
+    const { schedule, log } = this.#o
+    if (!schedule) return
+    this.#scheduler = new Scheduler({ book: schedule, log, fire: (name, entry) => this.#runScheduled(name, entry) })
+    this.#scheduler.start()
+  }
+
+  /** The pillar may have jobs too; it is asked for once there is somebody to ask. */
+  #readSchedulePillar(): void {
+    const { schedule, log } = this.#o
+    if (!schedule || !this.#runner?.pillar) return
+    this.#runner
+      .pillar()
+      .then(pillar => schedule.setPillar(pillar.schedule))
+      .catch(error => log.warn({ error: messageOf(error) }, 'the schedule of the pillar could not be read'))
+  }
+
+  /** State runs of startup_states: once, when the minion starts. */
+  #startup(): void {
+    this.#readSchedulePillar()
+    const { startup } = this.#o
+    if (!startup || this.#closing.signal.aborted) return
+    const run = this.#runOwn({ fun: startup.fun, arg: startup.arg }, {}).finally(() => this.#jobs.delete(run))
+    this.#jobs.add(run)
+  }
+
+  /** A job of the schedule. Its return tells where it comes from (golden/events/schedule_jobs.jsonl). */
+  async #runScheduled(name: string, entry: Entry): Promise<void> {
+    const args = entry.args === undefined ? [] : [entry.args].flat()
+    const kwargs = isMapping(entry.kwargs) && Object.keys(entry.kwargs).length > 0 ? [{ __kwarg__: true, ...entry.kwargs }] : []
+    const arg = [...args, ...kwargs]
+    const metadata = isMapping(entry.metadata) ? { metadata: { ...entry.metadata, ...timeNotes(new Date()) } } : {}
+    const fields = entry.return_job === false ? null : { schedule: name, ...metadata }
+    for (const fun of [entry.function].flat()) await this.#runOwn({ fun: String(fun), arg }, fields, name)
+  }
+
+  /** Runs a job that nobody sent. `fields`: what its return says besides; null: it returns nothing. */
+  async #runOwn({ fun, arg }: { fun: string; arg: readonly unknown[] }, fields: Grains | null, schedule?: string): Promise<void> {
+    const jid = this.#jids.next()
+    const { id } = this.#o
+    const funArgs = unmarked(arg)
+    let pid = process.pid
+    const about = { id, fun, fun_args: funArgs, ...(schedule === undefined ? {} : { schedule }), jid, pid }
+    const job: Job = { jid, fun, arg, tgt: id, tgtType: 'glob', user: 'root', ret: '', published: about }
+    const outcome = await this.#runner!.execute(job, own => {
+      pid = own
+    })
+    if (outcome === null || fields === null || this.#masterless) return
+    const sent = { jid, ...outcome, ...fields, ...(schedule === undefined ? {} : { pid, arg: funArgs, tgt_type: 'glob', tgt: id }) }
+    await this.#keep({ kind: 'return', return: sent })
   }
 
   async #stop(): Promise<void> {
+    await this.#scheduler?.stop()
     await Promise.allSettled(this.#jobs)
+    await this.#control?.stop()
     await this.#returns?.flush(FLUSH_MS)
     await this.#returns?.stop()
     await this.#connection?.stop()
@@ -163,9 +252,13 @@ export class Minion {
     if (first || grains) returns.setGrains(this.#runner!.grains)
     returns.connected()
     if (!first) return
-    const { id } = this.#o
+    const { id, startGrains = [] } = this.#o
     const data = `Minion ${id} started at ${asctime(new Date())}`
-    for (const tag of [LEGACY_MINION_START, minionStart(id)]) await this.#keep({ kind: 'event', tag, data })
+    const all = this.#runner!.grains
+    const shown = Object.fromEntries(startGrains.flatMap(name => (Object.hasOwn(all, name) ? [[name, all[name]]] : [])))
+    const preload = startGrains.length > 0 ? { preload: { pretag: null, grains: shown } } : {}
+    for (const tag of [LEGACY_MINION_START, minionStart(id)]) await this.#keep({ kind: 'event', tag, data, ...preload })
+    this.#startup()
   }
 
   /** Takes a job from the stream; waits when there are too many, and the stream with it. */
@@ -222,6 +315,28 @@ function jobOf({ jid, fun, arg, tgt, tgt_type, user, ret }: JobMessage): Job {
 
 function interruption({ fun, arg }: Job): Outcome {
   return { fun, fun_args: unmarked(arg), return: INTERRUPTED, retcode: 1, success: false }
+}
+
+/** No server: nothing to fetch, and events for one are heard on the minion's own bus alone, as `salt-call --local` has it. */
+function localMaster(bus: MinionBus): MasterClient {
+  return {
+    fetchFile: async () => null,
+    listFiles: async () => [],
+    listEnvironments: async () => [],
+    sendEvent: async () => {},
+    fireLocal: async (tag, data) => bus.fire(tag, data)
+  }
+}
+
+const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December']
+
+/** What Salt's scheduler adds to the metadata of a job: offset to UTC, time, and the time once more in another form. */
+function timeNotes(now: Date): Record<string, string> {
+  const two = (value: number) => String(value).padStart(2, '0')
+  const offset = -now.getTimezoneOffset()
+  const zone = `${offset < 0 ? '-' : '+'}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)}`
+  const day = `${MONTHS[now.getMonth()]} ${two(now.getDate())} ${now.toDateString().slice(0, 3)}`
+  return { _TOS: zone, _TS: asctime(now), _TT: `${now.getFullYear()} ${day} ${two(now.getHours())} ${two(now.getMonth() + 1)}` }
 }
 
 /** `Sun Nov 22 20:33:14 2026`, local time: Python's asctime. */

@@ -6,13 +6,14 @@ import { grains } from './grains.js'
 import type { Module } from './module.js'
 import { pillar } from './pillar.js'
 import { saltutil } from './saltutil.js'
+import { schedule } from './schedule.js'
 import { state } from './state.js'
 import { sys } from './sys.js'
 import { ModuleTable } from './table.js'
 import { test } from './test.js'
 
 /** All execution modules. */
-const MODULES: readonly Module[] = [cmd, config, cp, event, grains, pillar, saltutil, state, sys, test]
+const MODULES: readonly Module[] = [cmd, config, cp, event, grains, pillar, saltutil, schedule, state, sys, test]
 
 let table: ModuleTable | undefined
 
