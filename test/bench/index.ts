@@ -11,6 +11,8 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   rules: () => import('./rules.js'),
   idle: () => import('./idle.js'),
   start: () => import('./start.js'),
+  api: () => import('./api.js'),
+  agent: () => import('./agent.js'),
   crash: () => import('./crash.js')
 }
 
