@@ -13,6 +13,7 @@ import { logout } from './logout.js'
 import { metrics } from './metrics.js'
 import { enroll } from './minion/enroll.js'
 import { files as minionFiles } from './minion/files.js'
+import { mine as minionMine } from './minion/mine.js'
 import { pillar as minionPillar } from './minion/pillar.js'
 import { stream as minionStream } from './minion/stream.js'
 import { token as minionToken } from './minion/token.js'
@@ -43,7 +44,7 @@ const AREAS: readonly Area[] = [
   { guard: token, answers: { lenient: true }, routes: [events, reactor, reactorTest] },
   { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, keys, logout, tokens] },
   // Behind a minion's own key.
-  { guard: requireMinion, answers: null, routes: [minionStream, minionUp, minionFiles, minionPillar] },
+  { guard: requireMinion, answers: null, routes: [minionStream, minionUp, minionFiles, minionMine, minionPillar] },
   // Open to all: they check credentials themselves, or have nothing to hide.
   { guard: open, answers: {}, routes: [welcome, run, login] },
   { guard: open, answers: { lenient: true }, routes: [health] },

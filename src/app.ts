@@ -15,6 +15,7 @@ import { meantMinions } from './jobs/target.js'
 import { Keys } from './keys/keys.js'
 import { HttpLink } from './link/http.js'
 import { Presence } from './link/presence.js'
+import { Mine } from './mine/mine.js'
 import { Pillars } from './pillar/pillars.js'
 import { buildHttp } from './plugins/http.js'
 import { createTokenCodec } from './plugins/jwt.js'
@@ -60,6 +61,7 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
     const pillars = new Pillars({ config, keys, log: log.child({ part: 'pillar' }) })
     undo.push(() => pillars.stop())
     void pillars.warm()
+    const mine = new Mine({ store, keys, pillars, config })
     const minionsMatching = (tgt: unknown, tgtType: string) =>
       meantMinions(tgt, tgtType, { keys, pillars, nodegroups: config.nodegroups }).minions
 
@@ -82,6 +84,7 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
       auth,
       keys,
       pillars,
+      mine,
       link,
       jobs,
       jids,
@@ -107,7 +110,7 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
       // Together: the reactor waits for the functions that it called, and these end when the commands do.
       () => Promise.all([reactor.stop(), commands.stop()])
     )
-    const services: Services = { config, log, clock, store, events, hub, auth, keys, pillars, link, jobs, commands, reactor }
+    const services: Services = { config, log, clock, store, events, hub, auth, keys, pillars, mine, link, jobs, commands, reactor }
     http = await buildHttp(services, { routes })
     return { services, http, close }
   } catch (error) {

@@ -7,6 +7,7 @@ import type { Jobs } from './jobs/jobs.js'
 import type { Commands } from './jobs/lowstate.js'
 import type { Keys } from './keys/keys.js'
 import type { HttpLink } from './link/http.js'
+import type { Mine } from './mine/mine.js'
 import type { Pillars } from './pillar/pillars.js'
 import type { Reactor } from './reactor/reactor.js'
 import type { Clock } from './shared/clock.js'
@@ -23,6 +24,7 @@ export interface Services {
   readonly auth: Authenticator
   readonly keys: Keys
   readonly pillars: Pillars
+  readonly mine: Mine
   readonly link: HttpLink
   readonly jobs: Jobs
   readonly commands: Commands

@@ -3,7 +3,7 @@ import { checkTag } from '../tags/tags.js'
 import type { MinionBus } from './bus.js'
 import type { Connection } from './connection.js'
 import { type Answer, Refused, type Request, refused, Unreachable } from './http.js'
-import type { MasterClient, MasterFile, PillarAsk, SendOptions } from './master.js'
+import type { MasterClient, MasterFile, MineAsk, PillarAsk, SendOptions } from './master.js'
 import type { Spool } from './spool.js'
 
 /** So long does a function wait for a server that is away, then it fails and says so: a restart takes seconds, an outage should not hold jobs. */
@@ -47,6 +47,11 @@ export class ServerClient implements MasterClient {
   async pillar(ask: PillarAsk = {}): Promise<Record<string, unknown>> {
     const request = { method: 'POST' as const, path: '/minion/pillar', json: JSON.stringify(ask), signal: this.#signal }
     return (await this.#patiently(() => this.#connection.json<{ pillar: Record<string, unknown> }>(request))).pillar
+  }
+
+  async mine(ask: MineAsk): Promise<unknown> {
+    const request = { method: 'POST' as const, path: '/minion/mine', json: JSON.stringify(ask), signal: this.#signal }
+    return (await this.#patiently(() => this.#connection.json<{ result: unknown }>(request))).result
   }
 
   async sendEvent(tag: string, data: unknown, options: SendOptions = {}): Promise<void> {

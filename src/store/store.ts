@@ -15,6 +15,7 @@ export interface Store {
   readonly jobs: JobStore
   readonly keys: KeyStore
   readonly tokens: TokenStore
+  readonly mine: MineStore
   readonly reactions: ReactionStore
   readonly rules: RuleStore
   /** Where the data lies, for people: `data/brine.db`. */
@@ -230,6 +231,27 @@ export interface KeyStore {
   putFacts(facts: MinionFacts, events: readonly NewEvent[]): Promise<void>
 }
 
+// ── the mine ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface MineEntry {
+  readonly id: string
+  readonly fun: string
+  /** JSON-like. */
+  readonly value: unknown
+}
+
+/** What minions have put into the mine. An id's entries go with its last key. */
+export interface MineStore {
+  /** Writes an id's entries, function → value; `instead`: of all that it had. */
+  put(id: string, entries: ReadonlyMap<string, unknown>, instead: boolean): Promise<void>
+  /** Removes one entry, or (null) all of an id. */
+  remove(id: string, fun: string | null): Promise<void>
+  /** By function. */
+  ofMinion(id: string): Promise<readonly MineEntry[]>
+  /** By id. */
+  ofFunction(fun: string): Promise<readonly MineEntry[]>
+}
+
 // ── tokens ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export interface TokenRecord {
@@ -242,6 +264,8 @@ export interface TokenRecord {
   readonly revokedUs: number | null
   /** What it is for, for people: `login`, `admin`, `cli`. */
   readonly label: string
+  /** The user's groups as they were at the login, where nobody can be asked for them later. */
+  readonly groups?: readonly string[]
 }
 
 export interface TokenStore {

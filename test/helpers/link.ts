@@ -3,6 +3,8 @@ import { JidSource } from '../../src/jobs/jid.js'
 import { Jobs } from '../../src/jobs/jobs.js'
 import { Keys } from '../../src/keys/keys.js'
 import { HttpLink } from '../../src/link/http.js'
+import { Mine } from '../../src/mine/mine.js'
+import { Pillars } from '../../src/pillar/pillars.js'
 import type { Down, EnrollAnswer, TokenAnswer, Up } from '../../src/protocol/messages.js'
 import { PROTOCOL } from '../../src/protocol/version.js'
 import type { Services } from '../../src/services.js'
@@ -50,10 +52,12 @@ export async function linkServer(t: Test, options: Omit<HttpTestOptions, 'servic
 
 function linkServices(base: Services): Partial<Services> {
   const keys = new Keys(base)
+  const pillars = new Pillars({ ...base, keys })
+  const mine = new Mine({ ...base, keys, pillars })
   const link = new HttpLink({ ...base, keys })
   const jobs = new Jobs({ ...base, keys, link, jids: new JidSource(base.clock) })
   link.returns = jobs
-  return { keys, link, jobs }
+  return { keys, pillars, mine, link, jobs }
 }
 
 /** A minion as the server sees one: speaks the link's messages and nothing else. */

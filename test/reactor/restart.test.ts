@@ -47,8 +47,20 @@ function withReactions(replace: (reactions: Store['reactions']) => Partial<Store
 /** The same store as a plain object, its methods bound. */
 function bound(store: Store): Store {
   const { epoch } = store.events
-  const { events, jobs, keys, tokens, reactions, rules, location } = store
-  return { events, jobs, keys, tokens, reactions, rules, location, stats: () => store.stats(), close: () => store.close(), epoch } as Store
+  const { events, jobs, keys, mine, tokens, reactions, rules, location } = store
+  return {
+    events,
+    jobs,
+    keys,
+    mine,
+    tokens,
+    reactions,
+    rules,
+    location,
+    stats: () => store.stats(),
+    close: () => store.close(),
+    epoch
+  } as Store
 }
 
 const files = {

@@ -3,6 +3,7 @@ import { config } from './config.js'
 import { cp } from './cp.js'
 import { event } from './event.js'
 import { grains } from './grains.js'
+import { mine } from './mine.js'
 import type { Module } from './module.js'
 import { pillar } from './pillar.js'
 import { saltutil } from './saltutil.js'
@@ -13,7 +14,7 @@ import { ModuleTable } from './table.js'
 import { test } from './test.js'
 
 /** All execution modules. */
-const MODULES: readonly Module[] = [cmd, config, cp, event, grains, pillar, saltutil, schedule, state, sys, test]
+const MODULES: readonly Module[] = [cmd, config, cp, event, grains, mine, pillar, saltutil, schedule, state, sys, test]
 
 let table: ModuleTable | undefined
 

@@ -87,7 +87,7 @@ function inspect(file: string): void {
     try {
       const schema = db.pragma('user_version', { simple: true }) as number
       const application = db.pragma('application_id', { simple: true }) as number
-      const known = migrations().length
+      const known = migrations().at(-1)!.number
       if (application !== APPLICATION_ID && (application !== 0 || tableCount(db) > 0)) throw damaged(file, 'it is no brine log')
       if (schema > known) throw brineError('STORE_NEWER', file, schema, known)
       if (schema > 0) probe(db)
@@ -113,7 +113,10 @@ interface Migration {
   readonly file: string
 }
 
-/** `migrations/001-….sql` and so on: numbered from 1 without holes, forward only. `PRAGMA user_version` is the last one applied. */
+/**
+ * `migrations/001-….sql` and so on: each number once, forward only. `PRAGMA user_version` is the last one applied, so a number that a release left
+ * out is never filled later.
+ */
 function migrations(): Migration[] {
   const folder = join(packageRoot(), 'migrations')
   const found = readdirSync(folder)
@@ -121,7 +124,8 @@ function migrations(): Migration[] {
     .sort()
     .map(name => ({ number: Number(name.slice(0, 3)), file: join(folder, name) }))
   for (const [index, migration] of found.entries()) {
-    if (migration.number !== index + 1) throw new Error(`migrations are numbered without holes; ${migration.file} is not`)
+    if (migration.number === found[index - 1]?.number)
+      throw new Error(`migrations have a number each; ${migration.file} has that of another`)
   }
   return found
 }

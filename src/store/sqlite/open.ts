@@ -8,6 +8,7 @@ import { SqliteEvents } from './events.js'
 import { SqliteJobs } from './jobs.js'
 import { SqliteKeys } from './keys.js'
 import { lockFile } from './lock.js'
+import { SqliteMine } from './mine.js'
 import { SqliteReactions } from './reactions.js'
 import { Readers } from './readers.js'
 import { SqliteRules } from './rules.js'
@@ -73,6 +74,7 @@ class SqliteStore implements Store {
   readonly jobs: SqliteJobs
   readonly keys: SqliteKeys
   readonly tokens: SqliteTokens
+  readonly mine: SqliteMine
   readonly reactions: SqliteReactions
   readonly rules: SqliteRules
   readonly #writer: Writer
@@ -89,6 +91,7 @@ class SqliteStore implements Store {
     this.jobs = new SqliteJobs(writer, readers)
     this.keys = new SqliteKeys(writer, readers)
     this.tokens = new SqliteTokens(writer, readers)
+    this.mine = new SqliteMine(writer, readers)
     this.reactions = new SqliteReactions(writer, readers)
     this.rules = new SqliteRules(writer, readers)
   }

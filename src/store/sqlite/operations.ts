@@ -2,6 +2,7 @@ import type { Database } from './database.js'
 import { type Appender, eventReads, eventWrites } from './events.js'
 import { jobReads, jobWrites } from './jobs.js'
 import { keyReads, keyWrites } from './keys.js'
+import { mineReads, mineWrites } from './mine.js'
 import { reactionReads, reactionWrites } from './reactions.js'
 import { ruleReads, ruleWrites } from './rules.js'
 import { tokenReads, tokenWrites } from './tokens.js'
@@ -16,6 +17,7 @@ export function writes(db: Database, log: Appender) {
     ...eventWrites(db, log),
     ...jobWrites(db, log),
     ...keyWrites(db, log),
+    ...mineWrites(db),
     ...tokenWrites(db),
     ...reactionWrites(db, log),
     ...ruleWrites(db, log)
@@ -28,6 +30,7 @@ export function reads(db: Database) {
     ...eventReads(db),
     ...jobReads(db),
     ...keyReads(db),
+    ...mineReads(db),
     ...tokenReads(db),
     ...reactionReads(db),
     ...ruleReads(db)
