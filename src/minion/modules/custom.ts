@@ -7,41 +7,19 @@
  * with `_` are the file's own; `__virtualname__` gives the module another name, and `__virtual__()` that returns false leaves it out. As in Salt
  * there are `__salt__['test.ping']()` (a promise), `__grains__`, `__pillar__`, `__opts__`; keyword arguments go in as `{__kwarg__: true, name: value}`.
  */
-import { copyFile, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { isKeywordMapping } from '../../shared/arguments.js'
 import type { ModuleContext } from '../context.js'
-import { hashFile } from '../files.js'
 import { callFunction } from '../invoke.js'
 import type { MinionOptions } from '../options.js'
+import { customFiles } from './custom-sync.js'
 import { CommandExecutionError, messageOf } from './errors.js'
 import { loadModules, modulesWith } from './index.js'
 import type { Module, ModuleFunction, Parameter, Signature } from './module.js'
 import type { ModuleTable } from './table.js'
 import { isMapping, type Mapping } from './values.js'
-
-/** Kinds of files that are taken from file_roots. */
-export const SYNCED = ['modules', 'grains'] as const
-export type Synced = (typeof SYNCED)[number]
-
-/** Custom files at most: a job's process reads them all. */
-const MAX_FILES = 500
-
-export function customDir(options: Pick<MinionOptions, 'cachedir'>, kind: Synced): string {
-  return join(options.cachedir, 'extmods', kind)
-}
-
-/** Paths of the custom files of a kind, sorted. */
-export async function customFiles(options: Pick<MinionOptions, 'cachedir'>, kind: Synced): Promise<string[]> {
-  const dir = customDir(options, kind)
-  const names = await readdir(dir).catch(() => [])
-  return names
-    .filter(name => /\.m?js$/.test(name))
-    .sort()
-    .slice(0, MAX_FILES)
-    .map(name => join(dir, name))
-}
 
 /** Imports a file; again when it was changed. */
 export async function importFile(path: string): Promise<Mapping> {
@@ -173,34 +151,4 @@ function literal(source: string): unknown {
   } catch {
     return undefined
   }
-}
-
-/**
- * Brings the custom files of a kind here and removes those that are gone. Names of what was changed, as Salt's (`modules.shop`).
- */
-export async function syncFiles(ctx: ModuleContext, kind: Synced, saltenv: string): Promise<string[]> {
-  const dir = customDir(ctx.options, kind)
-  const wanted = (await ctx.files.listFiles(saltenv)).filter(path => new RegExp(`^_${kind}/[^/]+\\.m?js$`).test(path))
-  const changed: string[] = []
-  const label = (name: string) => `${kind}.${name.replace(/\.m?js$/, '')}`
-  if (wanted.length > 0) await prepare(dir)
-  for (const path of wanted) {
-    const file = await ctx.files.cacheFile(path, saltenv)
-    const target = join(dir, basename(path))
-    if (!file || (await hashFile(target).catch(() => null)) === file.hash) continue
-    await copyFile(file.path, target)
-    changed.push(label(basename(path)))
-  }
-  for (const file of await customFiles(ctx.options, kind)) {
-    if (wanted.some(path => basename(path) === basename(file))) continue
-    await rm(file, { force: true })
-    changed.push(label(basename(file)))
-  }
-  return changed
-}
-
-/** The files are ESM, whatever their extension. */
-async function prepare(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true, mode: 0o700 })
-  await writeFile(join(dirname(dir), 'package.json'), '{"type": "module"}\n')
 }

@@ -3,6 +3,7 @@ import { config } from './config.js'
 import { cp } from './cp.js'
 import { event } from './event.js'
 import { grains } from './grains.js'
+import { http } from './http.js'
 import { mine } from './mine.js'
 import type { Module } from './module.js'
 import { pillar } from './pillar.js'
@@ -14,7 +15,7 @@ import { ModuleTable } from './table.js'
 import { test } from './test.js'
 
 /** All execution modules. */
-const MODULES: readonly Module[] = [cmd, config, cp, event, grains, mine, pillar, saltutil, schedule, state, sys, test]
+const MODULES: readonly Module[] = [cmd, config, cp, event, grains, http, mine, pillar, saltutil, schedule, state, sys, test]
 
 let table: ModuleTable | undefined
 

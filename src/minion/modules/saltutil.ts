@@ -1,10 +1,14 @@
+import { readdir, rm, stat } from 'node:fs/promises'
 import { constants } from 'node:os'
+import { join } from 'node:path'
 import { compileGlob } from '../../tags/glob.js'
 import type { ModuleContext } from '../context.js'
+import { callFunction } from '../invoke.js'
 import type { RunningJob } from '../job.js'
+import { type Synced, syncFiles } from './custom-sync.js'
 import { InvocationError } from './errors.js'
 import { doc, fn, type Module } from './module.js'
-import { type Mapping, number, text } from './values.js'
+import { type Mapping, number, text, texts } from './values.js'
 
 /** Kinds of extension modules, in the order in which Salt names them (golden/events/job_sync_all.jsonl). */
 const SYNC_KINDS = [
@@ -45,7 +49,11 @@ export const saltutil: Module = {
       () => NO_JOB_CACHE
     ),
     fn('refresh_grains(**kwargs)', doc('Collects the grains anew.', 'saltutil.refresh_grains'), refreshGrains),
-    fn('sync_grains(saltenv=None, refresh=True)', doc('Collects the grains anew.', 'saltutil.sync_grains'), syncGrains),
+    fn(
+      'sync_grains(saltenv=None, refresh=True, extmod_whitelist=None, extmod_blacklist=None)',
+      doc('Brings the grains modules of file_roots/_grains here (ESM files) and collects the grains anew.', 'saltutil.sync_grains'),
+      syncGrains
+    ),
     fn(
       'refresh_pillar(wait=False, timeout=30, clean_cache=True)',
       doc('Asks the server for the pillar anew.', 'saltutil.refresh_pillar'),
@@ -57,22 +65,38 @@ export const saltutil: Module = {
       refreshPillar
     ),
     fn('refresh_modules(**kwargs)', doc('Modules are part of the program; nothing is to be done.', 'saltutil.refresh_modules'), () => true),
+    fn('refresh_beacons()', doc('Reads the beacons of the configuration anew.', 'saltutil.refresh_beacons'), () => true),
+    fn('refresh_matchers()', doc('Matchers are part of the program; nothing is to be done.', 'saltutil.refresh_matchers'), () => true),
     fn(
-      'sync_all(saltenv=None, refresh=True)',
-      doc('Refreshes grains and pillar; returns what was synced, by kind.', 'saltutil.sync_all'),
+      'sync_all(saltenv=None, refresh=True, extmod_whitelist=None, extmod_blacklist=None)',
+      doc('Brings the site’s modules here, refreshes grains and pillar; returns what was changed, by kind.', 'saltutil.sync_all'),
       syncAll
     ),
     fn(
-      'sync_modules(saltenv=None, refresh=True)',
-      doc('Returns the extension modules that were synced: none.', 'saltutil.sync_modules'),
-      () => []
+      'sync_modules(saltenv=None, refresh=True, extmod_whitelist=None, extmod_blacklist=None)',
+      doc('Brings the modules of file_roots/_modules here (ESM files); returns those that were changed.', 'saltutil.sync_modules'),
+      (ctx, a) => syncKind(ctx, 'modules', a)
     ),
+    ...SYNC_KINDS.filter(kind => !['modules', 'grains', 'proxymodules', 'log_handlers'].includes(kind)).map(kind =>
+      fn(
+        `sync_${kind}(saltenv=None, refresh=True, extmod_whitelist=None, extmod_blacklist=None)`,
+        doc(`Returns the ${kind} that were changed: none, the site has no such modules here.`, `saltutil.sync_${kind}`),
+        () => []
+      )
+    ),
+    fn('mmodule(saltenv, fun, *args, **kwargs)', doc('Runs a function of this minion.', 'saltutil.mmodule base test.sleep 3'), mmodule, {
+      isolated: true
+    }),
+    fn('clear_cache(days=-1)', doc('Removes cached files, or those older than so many days.', 'saltutil.clear_cache days=7'), clearCache, {
+      isolated: true
+    }),
+    fn('clear_job_cache(hours=24)', doc('Removes cached jobs. This minion keeps none.', 'saltutil.clear_job_cache hours=12'), () => true),
     fn(
-      'sync_states(saltenv=None, refresh=True)',
-      doc('Returns the extension states that were synced: none.', 'saltutil.sync_states'),
-      () => []
+      'regen_keys()',
+      doc("Removes the minion's key. The next start makes another, which has to be accepted.", 'saltutil.regen_keys'),
+      regenKeys
     ),
-    fn('revoke_auth()', doc('Tells that only the server can revoke a key.', 'saltutil.revoke_auth'), () => false)
+    fn('revoke_auth(preserve_minion_cache=False)', doc('Tells that only the server can revoke a key.', 'saltutil.revoke_auth'), () => false)
   ]
 }
 
@@ -111,9 +135,38 @@ async function refreshGrains(ctx: ModuleContext): Promise<boolean> {
   return true
 }
 
-async function syncGrains(ctx: ModuleContext): Promise<never[]> {
+async function syncGrains(ctx: ModuleContext, a: Mapping): Promise<string[]> {
+  const changed = await syncKind(ctx, 'grains', a)
   await ctx.agent.refreshGrains()
-  return []
+  return changed
+}
+
+/** In Salt's environments, base unless named; several as a list or with commas. */
+async function syncKind(ctx: ModuleContext, kind: Synced, { saltenv }: Mapping): Promise<string[]> {
+  const environments = texts(saltenv ?? ctx.options.saltenv ?? 'base', 'saltenv')
+  return syncFiles(ctx, kind, environments)
+}
+
+async function mmodule(ctx: ModuleContext, { fun, args, kwargs }: Mapping): Promise<unknown> {
+  const named = Object.fromEntries(Object.entries(kwargs as Mapping).filter(([key]) => !key.startsWith('__pub_')))
+  return callFunction(ctx, text(fun, 'fun'), args as unknown[], named)
+}
+
+async function clearCache(ctx: ModuleContext, { days }: Mapping): Promise<boolean> {
+  const dir = join(ctx.options.cachedir, 'files')
+  const keep = number(days, 'days')
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => [])
+  for (const entry of entries.filter(each => each.isFile())) {
+    const path = join(entry.parentPath, entry.name)
+    const { mtimeMs } = await stat(path)
+    if (keep < 0 || Date.now() - mtimeMs > keep * 86_400_000) await rm(path, { force: true })
+  }
+  return true
+}
+
+async function regenKeys(ctx: ModuleContext): Promise<null> {
+  for (const name of ['minion.pem', 'minion.pub']) await rm(join(ctx.options.conf_dir, 'pki', name), { force: true })
+  return null
 }
 
 async function refreshPillar(ctx: ModuleContext): Promise<boolean> {
@@ -121,8 +174,8 @@ async function refreshPillar(ctx: ModuleContext): Promise<boolean> {
   return true
 }
 
-async function syncAll(ctx: ModuleContext): Promise<Record<string, string[]>> {
-  await ctx.agent.refreshGrains()
+async function syncAll(ctx: ModuleContext, a: Mapping): Promise<Record<string, string[]>> {
+  const changed: Record<string, string[]> = { modules: await syncKind(ctx, 'modules', a), grains: await syncGrains(ctx, a) }
   await ctx.agent.refreshPillar()
-  return Object.fromEntries(SYNC_KINDS.map(kind => [kind, []]))
+  return Object.fromEntries(SYNC_KINDS.map(kind => [kind, changed[kind] ?? []]))
 }
