@@ -4,10 +4,12 @@ import { BrineError, brineError, isBrineError } from '../errors.js'
 import type { Clock } from '../shared/clock.js'
 import type { TagFilter, TokenStore } from '../store/store.js'
 import { Attempts, addressKey } from './attempts.js'
-import type { Backend } from './backends/backend.js'
+import type { Backend, LoggedIn } from './backends/backend.js'
 import { FileBackend } from './backends/file.js'
+import { remoteBackends } from './backends/remote.js'
 import { SharedSecretBackend } from './backends/sharedsecret.js'
 import type { Caller } from './caller.js'
+import { Gate } from './gate.js'
 import type { TokenCodec } from './jwt.js'
 import { DEFAULT_COST, hashPassword, type ScryptCost } from './password.js'
 import { ADMIN_EAUTH, callerFor, coversPattern, type MinionsMatching, minionCaller, permissionsOf } from './permissions.js'
@@ -18,7 +20,8 @@ export interface AuthenticatorOptions {
   readonly config: Pick<
     Config,
     'external_auth' | 'sharedsecret' | 'token_expire' | 'token_expire_user_override' | 'ticket_seconds' | 'login_attempts_per_minute'
-  >
+  > &
+    Partial<Config>
   readonly store: TokenStore
   readonly clock: Clock
   readonly users: Users
@@ -55,6 +58,8 @@ export interface IssueRequest {
   /** What it is for, for people: `login`, `admin`, `ci`. */
   readonly label: string
   readonly expiresSeconds: number
+  /** What a remote backend told of the user at the login. */
+  readonly groups?: readonly string[]
   /** `stream`: good for reading events and nothing else. */
   readonly scope?: 'full' | 'stream'
   /** With scope `stream`: the tags that it may read; each must be covered by what the user may read. */
@@ -66,6 +71,9 @@ const CACHE = 10_000
 /** Passwords that are hashed at the same time (each takes 32 MiB and one of libuv's four threads), and that wait for it. */
 const MAX_HASHING = 2
 const MAX_HASHING_WAITING = 64
+/** Logins that ask a directory or a helper at the same time, and that wait for it: a directory that is away must not hold up the others. */
+const MAX_ASKING = 16
+const MAX_ASKING_WAITING = 256
 /** A used ticket is remembered until it would have expired; beyond this none is honoured for a moment. */
 const MAX_USED_TICKETS = 100_000
 const MAX_TICKET_TAGS = 100
@@ -95,8 +103,8 @@ export class Authenticator {
   readonly #usedTickets = new Map<string, number>()
   readonly #minionsSince = new Map<string, number>()
   readonly #places = new Set<string>()
-  #hashing = 0
-  readonly #hashingWaiting: (() => void)[] = []
+  readonly #hashing = new Gate(MAX_HASHING, MAX_HASHING_WAITING, () => rateLimited(1))
+  readonly #asking = new Gate(MAX_ASKING, MAX_ASKING_WAITING, () => rateLimited(1))
   #sweeper: NodeJS.Timeout | null = null
 
   constructor(options: AuthenticatorOptions) {
@@ -112,6 +120,7 @@ export class Authenticator {
     const decoy = hashPassword(randomBytes(16).toString('hex'), this.#o.cost ?? DEFAULT_COST)
     this.#backends = new Map<string, Backend>([
       ['file', new FileBackend(this.#o.users, decoy)],
+      ...remoteBackends(this.#o.config),
       ['sharedsecret', new SharedSecretBackend(this.#o.config.sharedsecret, decoy)]
     ])
     this.#o.users.start()
@@ -144,7 +153,7 @@ export class Authenticator {
       this.#o.log.info({ eauth: eauth.slice(0, 32), address }, 'login refused')
       throw brineError('LOGIN_FAILED')
     }
-    if (!known) {
+    if (!known.permitted) {
       this.#o.log.warn(
         { user, eauth, address },
         `login refused: the password is right, but external_auth.${eauth} has no entry for this user`
@@ -153,7 +162,8 @@ export class Authenticator {
     }
     this.#attempts.giveBack(keys)
     this.#rememberPlace(request)
-    const login = await this.#issue({ user, eauth, label: 'login', expiresSeconds: this.#lifetime(request) })
+    const { groups } = known
+    const login = await this.#issue({ user, eauth, label: 'login', expiresSeconds: this.#lifetime(request), ...(groups ? { groups } : {}) })
     this.#o.log.info({ user, eauth, address, jti: login.caller.jti }, 'login')
     return login
   }
@@ -175,14 +185,27 @@ export class Authenticator {
     this.#places.add(place)
   }
 
-  /** Null: wrong; false: right, but external_auth does not know the user (golden/api section 15, no. 28). Always hashes once. */
-  async #checkPassword({ username, password, eauth }: LoginRequest): Promise<boolean | null> {
+  /** Null: wrong; not permitted: right, but external_auth does not know the user (golden/api section 15, no. 28). Always hashes or asks once. */
+  async #checkPassword({ username, password, eauth }: LoginRequest): Promise<{ permitted: boolean; groups?: readonly string[] } | null> {
     const backend = this.#backends.get(eauth) ?? this.#backends.get('sharedsecret')
     if (backend === undefined) throw brineError('LOGIN_FAILED')
     const fits = username !== '' && username.length <= MAX_NAME && password !== '' && password.length <= MAX_PASSWORD
-    const right = await this.#hash(() => backend.login(fits ? username : '', fits ? password : 'x'))
-    if (!right || !fits || !this.#backends.has(eauth)) return null
-    return permissionsOf(username, backend.account(username)?.groups ?? [], this.#o.config.external_auth[eauth] ?? {}) !== null
+    const gate = backend.remote ? this.#asking : this.#hashing
+    const found = await gate.pass(() => this.#ask(backend, eauth, fits ? username : '', fits ? password : 'x'))
+    if (found === null || !fits || !this.#backends.has(eauth)) return null
+    const groups = found.groups ?? backend.account(username)?.groups ?? []
+    const permitted = permissionsOf(username, groups, this.#o.config.external_auth[eauth] ?? {}) !== null
+    return { permitted, ...(found.groups ? { groups: found.groups } : {}) }
+  }
+
+  /** A backend that cannot be asked lets nobody in; whoever runs the server learns why. */
+  async #ask(backend: Backend, eauth: string, user: string, password: string): Promise<LoggedIn | null> {
+    try {
+      return await backend.login(user, password)
+    } catch (error) {
+      this.#o.log.warn({ eauth, reason: (error as Error).message }, 'the login backend could not be asked')
+      return null
+    }
   }
 
   #lifetime({ username, eauth, tokenExpire }: LoginRequest): number {
@@ -190,20 +213,6 @@ export class Authenticator {
     if (tokenExpire === undefined || !(tokenExpire > 0) || tokenExpire > TEN_YEARS) return token_expire
     const may = typeof override === 'boolean' ? override : (override[eauth] ?? []).includes(username)
     return may ? tokenExpire : token_expire
-  }
-
-  async #hash<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#hashing >= MAX_HASHING) {
-      if (this.#hashingWaiting.length >= MAX_HASHING_WAITING) throw rateLimited(1)
-      await new Promise<void>(resolve => this.#hashingWaiting.push(resolve))
-    } else this.#hashing++
-    try {
-      return await work()
-    } finally {
-      const next = this.#hashingWaiting.shift()
-      if (next === undefined) this.#hashing--
-      else next()
-    }
   }
 
   // ── tokens ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,10 +223,10 @@ export class Authenticator {
     return { token, jti: caller.jti!, expiresUs }
   }
 
-  async #issue({ user, eauth, label, expiresSeconds, scope, tags }: IssueRequest): Promise<Login> {
+  async #issue({ user, eauth, label, expiresSeconds, scope, tags, groups }: IssueRequest): Promise<Login> {
     const startUs = this.#o.clock.nowUs()
     const expiresUs = startUs + Math.round(expiresSeconds * 1_000_000)
-    const draft = { user, eauth, label, issuedUs: startUs, expiresUs }
+    const draft = { user, eauth, label, issuedUs: startUs, expiresUs, ...(groups ? { groups } : {}) }
     if (this.#accountOf(draft) === null) throw brineError('NOT_FOUND', `${eauth} user ${user}`)
     const session = await this.#sessions.add(draft)
     const token = this.#o.codec.sign({
@@ -379,10 +388,11 @@ export class Authenticator {
     return tags === undefined ? caller : { ...caller, readable: narrowed(caller.readable, tags) }
   }
 
-  #accountOf({ user, eauth, issuedUs }: Pick<Session, 'user' | 'eauth' | 'issuedUs'>): { readonly groups: readonly string[] } | null {
+  #accountOf(session: Pick<Session, 'user' | 'eauth' | 'issuedUs' | 'groups'>): { readonly groups: readonly string[] } | null {
+    const { user, eauth, issuedUs, groups } = session
     if (eauth === ADMIN_EAUTH || eauth === 'token') return { groups: [] }
     const account = this.#backends.get(eauth)?.account(user) ?? null
-    return account === null || issuedUs < account.sinceUs ? null : account
+    return account === null || issuedUs < account.sinceUs ? null : { groups: groups ?? account.groups }
   }
 
   /** Users were changed: permissions by group are made anew, and tokens of those who are gone end with their streams. */

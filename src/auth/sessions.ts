@@ -9,6 +9,8 @@ export interface Session {
   readonly user: string
   readonly eauth: string
   readonly label: string
+  /** What a remote backend told at the login. */
+  readonly groups?: readonly string[]
   readonly issuedUs: number
   readonly expiresUs: number
   revoked: boolean

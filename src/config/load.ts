@@ -54,6 +54,8 @@ export function defaultConfigFile(cwd = '.'): string {
   return existsSync(own) ? own : resolve(packageRoot(), 'examples/start.yaml')
 }
 
+const BY_ENVIRONMENT = new Map([...SETTINGS.keys()].map(name => [environmentName(name), name]))
+
 class Loading {
   readonly #values = new Map<SettingName, unknown>()
   readonly #origins = new Map<SettingName, string>()
@@ -93,7 +95,8 @@ class Loading {
       const name = variable.slice('BRINE_'.length).toLowerCase()
       // Kubernetes gives every container such variables for a service that is called brine: BRINE_PORT=tcp://10.0.0.1:8000.
       if (/^tcp:\/\//.test(text) && name.startsWith('port')) continue
-      if (isSettingName(name) && environmentName(name) === variable) this.#setText(name, text, variable, cwd)
+      const setting = BY_ENVIRONMENT.get(variable)
+      if (setting !== undefined) this.#setText(setting, text, variable, cwd)
       else if (!/^(port|service)_/.test(name)) {
         const meant = suggest(name, SETTINGS.keys())
         this.#warnings.push(`${variable} is no setting${meantText(meant && environmentName(meant))}`)

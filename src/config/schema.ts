@@ -147,7 +147,7 @@ const TABLE = {
       {
         default: {},
         meaning:
-          "Salt's permissions: backend (file, sharedsecret; token for tokens of programs) → user, `*` or `group%` → list. Nothing is permitted " +
+          "Salt's permissions: backend (file, ldap, pam, sharedsecret; token for tokens of programs) → user, `*` or `group%` → list. Nothing is permitted " +
           'by default. A function pattern is a regular expression for the whole name; `test.*` is everything in test. @jobs also reads the events ' +
           'of jobs; who has some permission may post hooks. `@events` reads and fires all tags but those of the server.',
         example: `
@@ -190,6 +190,55 @@ external_auth:
       min: 1,
       unit: 'attempts per minute',
       meaning: 'Failed logins that one address, and one user name, may make before 429 is answered.'
+    }),
+    'auth.pam.service': text({
+      default: 'login',
+      meaning:
+        "PAM service (a file of /etc/pam.d) that the backend pam asks. Needs the system's program pamtester; without it unix_chkpwd is asked."
+    }),
+    'auth.ldap.uri': optionalText({
+      default: null,
+      meaning: 'Where the directory of the backend ldap is: ldap://HOST[:PORT] or ldaps://…; null: made of server, port and tls.'
+    }),
+    'auth.ldap.server': text({ default: 'localhost', meaning: 'Host of the directory.' }),
+    'auth.ldap.port': integer({ default: 389, min: 1, max: 65535, meaning: 'Port of the directory.' }),
+    'auth.ldap.tls': boolean({ default: false, meaning: 'Speak TLS from the start (ldaps).' }),
+    'auth.ldap.starttls': boolean({ default: false, meaning: 'Begin in clear and change to TLS before anything is said.' }),
+    'auth.ldap.no_verify': boolean({ default: false, meaning: "Do not check the directory's certificate. For trials only." }),
+    'auth.ldap.cafile': optionalPath({ default: null, meaning: "PEM file with the authority that signed the directory's certificate." }),
+    'auth.ldap.timeout': number({ default: 5, min: 0.1, max: 60, unit: 's', meaning: 'How long each question to the directory may take.' }),
+    'auth.ldap.basedn': text({ default: '', meaning: 'Where users are looked for: `dc=example,dc=com`.' }),
+    'auth.ldap.scope': integer({
+      default: 2,
+      max: 2,
+      meaning: 'How deep: 0 the entry itself, 1 the level below it, 2 everything below it.'
+    }),
+    'auth.ldap.filter': text({ default: 'uid={{ username }}', meaning: 'Which entry is the user. `{{ username }}` stands for the name.' }),
+    'auth.ldap.anonymous': boolean({ default: false, meaning: 'Look for users without a bind.' }),
+    'auth.ldap.binddn': optionalText({
+      default: null,
+      meaning:
+        'Who looks for users. Without bindpw the user binds as this, with `{{ username }}` in it: `uid={{ username }},ou=people,dc=example,dc=com`.'
+    }),
+    'auth.ldap.bindpw': optionalText({ default: null, secret: true, meaning: 'Password of binddn.' }),
+    'auth.ldap.groupou': optionalText({
+      default: 'Groups',
+      meaning: 'Groups are looked for in `ou=…` of this name below basedn; empty: below basedn.'
+    }),
+    'auth.ldap.group_basedn': optionalText({ default: null, meaning: 'Where groups are looked for instead.' }),
+    'auth.ldap.groupclass': text({ default: 'posixGroup', meaning: 'Object class of groups.' }),
+    'auth.ldap.accountattributename': text({
+      default: 'memberUid',
+      meaning: "Attribute of a group that names its users: by account name, or (member, uniqueMember) by the user's name in the directory."
+    }),
+    'auth.ldap.groupattribute': text({ default: 'memberOf', meaning: 'Attribute of a user that names its groups.' }),
+    'auth.ldap.group_filter': optionalText({
+      default: null,
+      meaning: 'Which entries are groups of the user, in place of the three above.'
+    }),
+    'auth.ldap.activedirectory': boolean({
+      default: false,
+      meaning: 'The directory is Active Directory: groups have class group and name their users as member.'
     }),
     netapi_enable_clients: choices({
       default: CLIENTS,
@@ -443,9 +492,9 @@ export const SETTINGS: ReadonlyMap<SettingName, Setting<unknown>> = new Map(
   )
 )
 
-/** `keep_jobs_seconds` → `BRINE_KEEP_JOBS_SECONDS`. */
+/** `keep_jobs_seconds` → `BRINE_KEEP_JOBS_SECONDS`, `auth.pam.service` → `BRINE_AUTH_PAM_SERVICE`. */
 export function environmentName(name: string): string {
-  return `BRINE_${name.toUpperCase()}`
+  return `BRINE_${name.toUpperCase().replaceAll('.', '_')}`
 }
 
 export function isSettingName(name: string): name is SettingName {

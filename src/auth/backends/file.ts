@@ -1,6 +1,6 @@
 import { verifyPassword } from '../password.js'
 import type { Users } from '../users.js'
-import type { Account, Backend } from './backend.js'
+import type { Account, Backend, LoggedIn } from './backend.js'
 
 /** Users of `DATA/users.yaml`. For an unknown user a hash of the same cost is checked, so that time does not tell who exists. */
 export class FileBackend implements Backend {
@@ -12,10 +12,10 @@ export class FileBackend implements Backend {
     this.#decoy = decoy
   }
 
-  async login(name: string, password: string): Promise<boolean> {
+  async login(name: string, password: string): Promise<LoggedIn | null> {
     const user = this.#users.get(name)
     const right = await verifyPassword(password, user?.hash ?? (await this.#decoy))
-    return right && user !== null
+    return right && user !== null ? {} : null
   }
 
   account(name: string): Account | null {

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { verifyPassword } from '../password.js'
-import type { Account, Backend } from './backend.js'
+import type { Account, Backend, LoggedIn } from './backend.js'
 
 /** Salt's sharedsecret: one password for all users that `external_auth.sharedsecret` names. */
 export class SharedSecretBackend implements Backend {
@@ -12,10 +12,10 @@ export class SharedSecretBackend implements Backend {
     this.#decoy = decoy
   }
 
-  async login(_user: string, password: string): Promise<boolean> {
+  async login(_user: string, password: string): Promise<LoggedIn | null> {
     // As slow as the file backend: guessing a shared secret is no cheaper, and time does not tell which backend was asked.
     await verifyPassword(password, await this.#decoy)
-    return this.#secret !== null && timingSafeEqual(digest(password), digest(this.#secret))
+    return this.#secret !== null && timingSafeEqual(digest(password), digest(this.#secret)) ? {} : null
   }
 
   account(): Account {
