@@ -39,7 +39,7 @@ export interface ExecutorOptions {
 
 /** The scheduler, as functions reach it. */
 export interface SchedulePort {
-  manage(func: string, args: Mapping, pillar: Mapping): Promise<Mapping>
+  manage(func: string, args: Mapping, pillar: Mapping | null): Promise<Mapping>
 }
 
 /** What is known of a job while it runs. */
@@ -242,7 +242,7 @@ export class Executor {
       refreshPillar: () => this.#refreshPillar(),
       schedule: async (func, args) => {
         if (!this.#schedule) throw new CommandExecutionError('this minion has no scheduler')
-        return this.#schedule.manage(func, args, this.#pillar)
+        return this.#schedule.manage(func, args, this.#pillarLoaded ? this.#pillar : null)
       },
       mine: async ask => {
         if (!this.#master.mine) throw new CommandExecutionError('the mine needs a server')

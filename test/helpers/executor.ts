@@ -51,6 +51,10 @@ interface Setup {
   readonly grains?: Readonly<Record<string, unknown>>
   readonly modules?: ModuleTable
   readonly clock?: Clock
+  /** Who keeps the schedule. */
+  readonly schedule?: Agent['schedule']
+  /** Where the mine is. */
+  readonly mine?: Agent['mine']
 }
 
 export const silent: MinionLog = { debug() {}, info() {}, warn() {}, error() {} }
@@ -110,8 +114,8 @@ export async function minionTest(test: Test, setup: Setup = {}): Promise<MinionT
       return grains
     },
     refreshPillar: async () => ({ ...options.pillar }),
-    schedule: async () => ({}),
-    mine: async () => true
+    schedule: setup.schedule ?? (async () => ({})),
+    mine: setup.mine ?? (async () => true)
   }
   const contextOf = (job: Job): ModuleContext => ({
     ...{ id: options.id, job, options, grains, pillar: { ...options.pillar }, modules: setup.modules ?? loadModules() },

@@ -116,11 +116,11 @@ export class ScheduleBook {
     this.#changed()
   }
 
-  /** Does what a function of the schedule module asks. Throws CommandExecutionError. */
-  async manage(func: string, args: Mapping, pillar: Mapping = {}): Promise<Mapping> {
+  /** Does what a function of the schedule module asks. `pillar`: as it is now, where it is known. Throws CommandExecutionError. */
+  async manage(func: string, args: Mapping, pillar: Mapping | null = null): Promise<Mapping> {
     const tag = ANSWERS[func]
     if (tag === undefined) throw new CommandExecutionError(`the scheduler does not know '${func}'`)
-    this.setPillar(pillar.schedule)
+    if (pillar !== null) this.setPillar(pillar.schedule)
     this.#o.fire?.('manage_schedule', { func, ...args })
     const answer = { complete: true, ...(await this.#perform(func, args)) }
     this.#o.fire?.(`/salt/minion/${tag}`, answer)
@@ -146,6 +146,7 @@ export class ScheduleBook {
         break
       case 'enable_job':
       case 'disable_job':
+        if (!(name in this.jobs())) throw new CommandExecutionError(`Job ${name} does not exist.`)
         this.#put(name, { ...this.jobs()[name], enabled: func === 'enable_job' }, args.where)
         break
       case 'reload':
