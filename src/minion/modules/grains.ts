@@ -98,14 +98,19 @@ async function setvals(ctx: ModuleContext, { grains: given, destructive }: Mappi
     if (value === null && flag(destructive)) delete kept[key]
     else setOwn(kept, key, value)
   }
-  await store(ctx, kept)
+  await store(ctx, kept, Object.keys(given))
   return given
 }
 
-/** Keeps the grains and lets the agent see them. */
-async function store(ctx: ModuleContext, kept: Mapping): Promise<void> {
+/** Keeps the grains and lets the agent see them; what runs after this in the same job sees the changed ones, too. */
+async function store(ctx: ModuleContext, kept: Mapping, changed: readonly string[]): Promise<void> {
   await writeGrainsFile(ctx.options, kept)
-  await ctx.agent.refreshGrains()
+  const fresh = await ctx.agent.refreshGrains()
+  for (const key of changed) {
+    if (Object.hasOwn(kept, key)) setOwn(ctx.grains, key, kept[key])
+    else if (Object.hasOwn(fresh, key)) setOwn(ctx.grains, key, fresh[key])
+    else delete ctx.grains[key]
+  }
 }
 
 async function append(ctx: ModuleContext, a: Mapping): Promise<unknown> {
@@ -161,7 +166,8 @@ async function set(ctx: ModuleContext, a: Mapping): Promise<Mapping> {
   if (isComplex(value) && !force)
     return refused(`The key '${key}' exists and the given value is a dict or a list. Use 'force=True' to overwrite.`)
   const [first, ...rest] = path
-  const top = rest.length === 0 ? value : withPath(ctx.grains[first!], rest, value)
+  const removed = value === null && flag(a.destructive)
+  const top = rest.length === 0 ? value : removed ? withoutPath(ctx.grains[first!], rest) : withPath(ctx.grains[first!], rest, value)
   await setval(ctx, { key: first, val: top, destructive: a.destructive })
   return { comment: '', changes: { [first!]: top }, result: true }
 }
@@ -182,7 +188,7 @@ async function del(ctx: ModuleContext, a: Mapping, destructive: boolean): Promis
   if (rest.length > 0) setOwn(kept, first!, destructive ? withoutPath(ctx.grains[first!], rest) : withPath(ctx.grains[first!], rest, null))
   else if (destructive) delete kept[first!]
   else setOwn(kept, first!, null)
-  await store(ctx, kept)
+  await store(ctx, kept, [first!])
   return { comment: '', changes: { [key]: null }, result: true }
 }
 

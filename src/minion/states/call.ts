@@ -53,7 +53,27 @@ function argumentsOf(entry: StateFunction, { low }: StateContext): { args: Mappi
   const extra = Object.entries(low).filter(([key]) => !names.has(key) && !INTERNAL_KEYWORDS.has(key) && key !== 'name')
   if (entry.kwargs !== undefined) return { args: { ...args, [entry.kwargs]: Object.fromEntries(extra) }, warnings: [] }
   const full = `${low.state}.${low.fun}`
-  return { args, warnings: extra.map(([key]) => `'${key}' is an invalid keyword argument for '${full}'.`) }
+  return {
+    args,
+    warnings:
+      extra.length === 0
+        ? []
+        : [
+            strangeArguments(
+              extra.map(([key]) => key),
+              full
+            )
+          ]
+  }
+}
+
+function strangeArguments(names: readonly string[], full: string): string {
+  const [last, others] = [names.at(-1)!, names.slice(0, -1).map(name => `'${name}'`)]
+  const said =
+    others.length === 0
+      ? `'${last}' is an invalid keyword argument for '${full}'`
+      : `${others.join(', ')} and '${last}' are invalid keyword arguments for '${full}'`
+  return `${said}. If you were trying to pass additional data to be used in a template context, please populate 'context' with 'key: value' pairs. Please update your state files.`
 }
 
 interface Retry {

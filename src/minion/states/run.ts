@@ -40,6 +40,9 @@ class StateRun {
   readonly #results = new Map<string, RunResult>()
   /** What states that others have as `prereq` would do. */
   readonly #predicted = new Map<string, RunResult>()
+  /** States with `parallel` that run now, by tag. */
+  readonly #parallel = new Map<string, Promise<void>>()
+  readonly #accumulators: StateContext['accumulators'] = new Map()
   /** States whose requisites are being run: meeting one of them again means a ring. */
   readonly #active = new Set<string>()
   #number = 0
@@ -56,46 +59,76 @@ class StateRun {
       if (this.#stopped) break
       await this.#runChunk(low)
     }
+    const beside = this.#parallel.size > 0
+    await this.#drain()
     if (!this.#stopped) await this.#listen()
-    return Object.fromEntries(this.#results)
+    const results = [...this.#results]
+    // States that ran beside others ended in any order; they are shown in the order in which they began.
+    return Object.fromEntries(beside ? results.sort(([, a], [, b]) => a.__run_num__ - b.__run_num__) : results)
   }
 
+  /** Runs a state after its requisites; a parallel one is only begun. */
   async #runChunk(low: Low): Promise<void> {
     const tag = tagOf(low)
-    if (this.#results.has(tag)) return
+    if (this.#results.has(tag) || this.#parallel.has(tag)) return
     this.#active.add(tag)
     try {
-      await this.#settle(low, await this.#outcome(low))
+      const act = await this.#prepare(low)
+      // The umask is the whole process's: a state that sets it runs alone.
+      if (low.umask !== undefined) await this.#drain()
+      else if (act && flag(low.parallel ?? false)) {
+        this.#parallel.set(tag, this.#finish(low, act))
+        return
+      }
+      if (act) await this.#finish(low, act)
     } finally {
       this.#active.delete(tag)
     }
   }
 
-  /** Notes a result; a failed state with `failhard` ends the run. null: the run ended meanwhile. */
-  async #settle(low: Low, result: RunResult | null): Promise<void> {
-    if (!result) return
+  async #finish(low: Low, act: () => Promise<RunResult>): Promise<void> {
+    await this.#settle(low, await act())
+  }
+
+  /** Waits for the parallel states that have begun. */
+  async #drain(): Promise<void> {
+    for (const end of [...this.#parallel.values()]) await end
+  }
+
+  /** Notes a result; a failed state with `failhard` ends the run. */
+  async #settle(low: Low, result: RunResult): Promise<void> {
     const complete: RunResult = Object.hasOwn(result, '__id__') ? result : { ...result, __id__: low.__id__, name: low.name }
     this.#results.set(tagOf(low), complete)
+    await this.#reload(low)
     await this.#announce(low, complete)
     if (complete.result === false && (flag(low.failhard ?? false) || this.#options.failhard)) this.#stopped = true
   }
 
-  async #outcome(low: Low): Promise<RunResult | null> {
+  /** `reload_grains`, `reload_pillar`: the states behind this one see what it has changed. */
+  async #reload(low: Low): Promise<void> {
+    const { agent, grains, pillar } = this.#ctx
+    if (flag(low.reload_grains ?? false)) Object.assign(grains, await agent.refreshGrains())
+    if (flag(low.reload_pillar ?? false)) Object.assign(pillar, await agent.refreshPillar())
+  }
+
+  /** Runs the requisites; what is to be done then. null: the run has ended meanwhile. */
+  async #prepare(low: Low): Promise<(() => Promise<RunResult>) | null> {
     const found = findRequisites(low, this.#chunks)
-    if (found.lost.length > 0) return this.#notRun(low, false, lostText(found.lost))
-    if (!(await this.#runRequired(low, found))) return this.#stopped ? null : this.#notRun(low, false, 'Recursive requisite found')
+    const notRun = (result: boolean, comment: string) => async (): Promise<RunResult> => this.#notRun(low, result, comment)
+    if (found.lost.length > 0) return notRun(false, lostText(found.lost))
+    if (!(await this.#runRequired(low, found))) return this.#stopped ? null : notRun(false, 'Recursive requisite found')
     for (const target of found.requisites.prereq ?? []) await this.#predict(target, low)
     if (this.#stopped) return null
     const decision = decide(found.requisites, this.#results, this.#predicted)
     switch (decision.kind) {
       case 'failed':
-        return this.#notRun(low, false, `One or more requisite failed: ${decision.failed.join(', ')}`)
+        return notRun(false, `One or more requisite failed: ${decision.failed.join(', ')}`)
       case 'skip':
-        return { ...this.#notRun(low, true, decision.comment), ...(decision.ran ? {} : { __state_ran__: false }) }
+        return async () => ({ ...this.#notRun(low, true, decision.comment), ...(decision.ran ? {} : { __state_ran__: false }) })
       case 'run':
-        return this.#call(low, low.fun, this.#options.test, found)
+        return () => this.#call(low, low.fun, this.#options.test, found)
       case 'changed':
-        return this.#callThenWatch(low, this.#options.test, found)
+        return () => this.#callThenWatch(low, this.#options.test, found)
     }
   }
 
@@ -105,9 +138,11 @@ class StateRun {
       if (kind === 'prereq') continue
       for (const required of lows) {
         const tag = tagOf(required)
+        await this.#parallel.get(tag)
         if (this.#results.has(tag) || required === except) continue
         if (this.#active.has(tag) || required === low) return false
         await this.#runChunk(required)
+        await this.#parallel.get(tag)
         if (this.#stopped) return false
       }
     }
@@ -144,21 +179,35 @@ class StateRun {
 
   async #call(low: Low, fun: string, test: boolean, found: Found): Promise<RunResult> {
     const begin = performance.now()
-    const result = await callState(this.#context(low, test, found), fun)
-    return this.#finished(low, result, begin)
+    const number = this.#number++
+    const restore = setUmask(low.umask)
+    try {
+      const result = await callState(this.#context(low, test, found), fun)
+      return this.#finished(low, result, begin, number)
+    } finally {
+      restore()
+    }
   }
 
   #context(low: Low, test: boolean, { requisites }: Found): StateContext {
     const testing = Object.hasOwn(low, 'test') ? test || flag(low.test) : test
-    return { ...this.#ctx, test: testing, saltenv: low.__env__ ?? this.#options.saltenv, low, requisites, results: this.#results }
+    return {
+      ...this.#ctx,
+      test: testing,
+      saltenv: low.__env__ ?? this.#options.saltenv,
+      low,
+      requisites,
+      results: this.#results,
+      accumulators: this.#accumulators
+    }
   }
 
   /** Salt's keys in Salt's order: the state's own, then those of the run. */
-  #finished(low: Low, result: StateResult, begin: number): RunResult {
+  #finished(low: Low, result: StateResult, begin: number, number: number): RunResult {
     return {
       ...result,
       __sls__: low.__sls__,
-      __run_num__: this.#number++,
+      __run_num__: number,
       start_time: localTime(begin),
       duration: Math.round((performance.now() - begin) * 1000) / 1000,
       __id__: low.__id__
@@ -174,12 +223,27 @@ class StateRun {
   /** `listen`: after all states, the reaction of each state that listens to one with changes. */
   async #listen(): Promise<void> {
     for (const low of this.#chunks) {
+      this.#missListened(low)
       const heard = listened(low, this.#chunks).filter(other => Object.keys(this.#results.get(tagOf(other))?.changes ?? {}).length > 0)
       if (heard.length === 0 || !findState(low.state, 'mod_watch')) continue
       const plain = Object.fromEntries(Object.entries(low).filter(([key]) => !LISTENER_DROPS.has(key))) as Mapping
       const listener = { ...plain, sfun: low.fun, fun: 'mod_watch', __id__: `listener_${low.__id__}` } as unknown as Low
       if (this.#results.has(tagOf(listener))) continue
       await this.#settle(listener, await this.#call(listener, 'mod_watch', this.#options.test, { requisites: { watch: heard }, lost: [] }))
+    }
+  }
+
+  /** What a state listens to and is not there has a result of its own, as in Salt. */
+  #missListened(low: Low): void {
+    for (const { key, value } of findRequisites(listeningLow(low), this.#chunks).lost) {
+      const head = {
+        comment: `Referenced state ${key}: ${value} does not exist`,
+        name: `listen_${key}:${value}`,
+        result: false,
+        changes: {}
+      }
+      const tag = `Listen_Error_|-listen_${value}_|-listen_${key}_|-Listen_Error`
+      if (!this.#results.has(tag)) this.#results.set(tag, { ...head, __run_num__: this.#number++ })
     }
   }
 
@@ -209,9 +273,22 @@ const LISTENER_DROPS: ReadonlySet<string> = new Set([...REQUISITES, ...REQUISITE
 
 /** The states that a state listens to. */
 function listened(low: Low, chunks: readonly Low[]): Low[] {
-  return low.listen === undefined
-    ? []
-    : [...(findRequisites({ ...low, require: low.listen, listen: undefined } as Low, chunks).requisites.require ?? [])]
+  return [...(findRequisites(listeningLow(low), chunks).requisites.require ?? [])]
+}
+
+/** The state as if it had only what it listens to as its requisites. */
+function listeningLow(low: Low): Low {
+  const plain = Object.fromEntries(Object.entries(low).filter(([key]) => !LISTENER_DROPS.has(key)))
+  return (low.listen === undefined ? plain : { ...plain, require: low.listen }) as unknown as Low
+}
+
+/** Sets the umask for a state; returns its undo. */
+function setUmask(wish: unknown): () => void {
+  if (wish === undefined || wish === null || !/^[0-7]{1,4}$/.test(String(wish))) return () => {}
+  const before = process.umask(Number.parseInt(String(wish), 8))
+  return () => {
+    process.umask(before)
+  }
 }
 
 /** `20:40:48.254005`: the machine's local time, with microseconds as Salt prints them. `at`: milliseconds of `performance.now()`. */

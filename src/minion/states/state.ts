@@ -38,6 +38,14 @@ export interface StateContext extends ModuleContext {
   readonly requisites: Requisites
   /** Results of the states that have run, by tag. */
   readonly results: ReadonlyMap<string, RunResult>
+  /** What file.accumulated has gathered in this run: file → name → texts. */
+  readonly accumulators: Map<string, Map<string, Accumulator>>
+}
+
+export interface Accumulator {
+  readonly texts: unknown[]
+  /** Ids or names of the states that it is for. */
+  readonly targets: Set<string>
 }
 
 export interface StateFunction extends Signature {
@@ -57,6 +65,17 @@ export interface StateModule {
 export function stateFn(signature: string, doc: string, run: StateFunction['run']): StateFunction {
   const parsed = parseSignature(signature)
   return { ...parsed, name: parsed.pythonName.replace(/_$/, ''), doc, run }
+}
+
+/** Calls a state function from another one: what is not given has its default. */
+export async function callDirectly(entry: StateFunction, ctx: StateContext, given: Mapping): Promise<StateResult> {
+  const args: Mapping = {}
+  for (const param of entry.params) args[param.name] = given[param.name] ?? param.default ?? null
+  if (entry.kwargs !== undefined) {
+    const named = new Set(entry.params.map(param => param.name))
+    args[entry.kwargs] = Object.fromEntries(Object.entries(given).filter(([key]) => !named.has(key)))
+  }
+  return entry.run(ctx, args)
 }
 
 /** The key of a state in results: `<state>_|-<id>_|-<name>_|-<function>`. */
@@ -98,6 +117,6 @@ export const INTERNAL_KEYWORDS: ReadonlySet<string> = new Set([
     'prereq',
     'name_order'
   ],
-  ...['reload_modules', 'reload_grains', 'reload_pillar', 'runas', 'runas_password', 'fire_event', 'saltenv', 'test'],
+  ...['reload_modules', 'reload_grains', 'reload_pillar', 'runas', 'runas_password', 'fire_event', 'saltenv', 'test', 'umask', 'aggregate'],
   ...['__run_name', '__env__', '__sls__', '__id__', '__orchestration_jid__']
 ])

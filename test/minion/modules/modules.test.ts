@@ -46,9 +46,13 @@ t.test('sys: documentation, arguments and names of all functions', async t => {
     await value('sys.list_functions', 'sys.list_*'),
     functions.filter(fun => fun.startsWith('sys.list_'))
   )
-  t.same(await value('sys.list_modules', 'c*'), ['cmd', 'config', 'cp'])
+  t.match(await value('sys.list_modules', 'c*'), ['cmd', 'config', 'cp'])
   t.ok(((await value('sys.list_state_functions', 'file')) as string[]).includes('file.managed'))
-  t.same(await value('sys.list_state_modules'), ['cmd', 'event', 'file', 'test'])
+  const stateModules = (await value('sys.list_state_modules')) as string[]
+  t.same(
+    ['cmd', 'event', 'file', 'grains', 'module', 'schedule', 'test'].filter(name => !stateModules.includes(name)),
+    []
+  )
   t.match(await value('sys.state_argspec', 'file.symlink'), {
     'file.symlink': { args: ['name', 'target', 'force', 'backupname', 'makedirs', 'user', 'group', 'mode'] }
   })

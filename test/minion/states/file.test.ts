@@ -237,7 +237,7 @@ t.test('managed: backup keeps the old file', async t => {
   await file('managed', 'f', { contents: 'two', backup: 'minion' })
   const kept = await readdir(join(options.cachedir, 'file_backup', path('')))
   t.equal(kept.length, 1)
-  t.match(kept[0], /^f_\d{4}-/)
+  t.match(kept[0], /^f_[A-Z][a-z]{2}_[A-Z][a-z]{2}_\d\d_\d\d:\d\d:\d\d_\d{6}_\d{4}$/)
 })
 
 t.test('absent', async t => {

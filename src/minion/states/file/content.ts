@@ -1,12 +1,14 @@
 /** What a managed file is to contain: `source`, `contents`, `contents_pillar`, `contents_grains`, rendered when a template is named. */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { parseSaltUrl } from '../../files.js'
 import { CommandExecutionError, messageOf } from '../../modules/errors.js'
 import { flag, isMapping, type Mapping, text, textOrNull, traverse } from '../../modules/values.js'
 import { localCopy } from '../../sources.js'
 import { renderTemplate } from '../../template.js'
 import type { StateContext } from '../state.js'
+import { accumulatedFor } from './accumulated.js'
 
 /** Thrown with the comment of a state that fails. */
 export class ContentError extends Error {
@@ -66,7 +68,7 @@ function lines(value: unknown, newline: boolean): string {
 async function sourceContent(ctx: StateContext, a: Mapping): Promise<Buffer> {
   const { source, path } = await findSource(ctx, a)
   const content = await readFile(path)
-  checkHash(a, source, content)
+  await checkHash(ctx, a, source, content)
   return textOrNull(a.template, 'template') === null ? content : Buffer.from(await rendered(ctx, a, content.toString('utf8'), source))
 }
 
@@ -90,19 +92,40 @@ async function findSource(ctx: StateContext, a: Mapping): Promise<{ source: stri
   )
 }
 
-/** `source_hash`: `sha256=…`, `sha256:…`, or the digits alone, whose number tells the kind. */
-function checkHash(a: Mapping, source: string, content: Buffer): void {
-  const wish = textOrNull(a.source_hash, 'source_hash')
-  if (wish === null || wish === '' || flag(a.skip_verify)) return
-  const match = /^(?:(\w+)[=:])?([0-9a-fA-F]+)$/.exec(wish.trim())
-  const kind =
-    match?.[1]?.toLowerCase() ?? { 32: 'md5', 40: 'sha1', 56: 'sha224', 64: 'sha256', 96: 'sha384', 128: 'sha512' }[match?.[2]?.length ?? 0]
-  if (!match || kind === undefined)
+const HASH_LENGTHS: Readonly<Record<number, string>> = { 32: 'md5', 40: 'sha1', 56: 'sha224', 64: 'sha256', 96: 'sha384', 128: 'sha512' }
+
+/** `source_hash`: `sha256=…`, `sha256:…`, the digits alone, whose number tells the kind, or a file that lists hashes. */
+async function checkHash(ctx: StateContext, a: Mapping, source: string, content: Buffer): Promise<void> {
+  const wish = textOrNull(a.source_hash, 'source_hash')?.trim()
+  if (!wish || flag(a.skip_verify)) return
+  const match = /^(?:(\w+)[=:])?([0-9a-fA-F]+)$/.exec(wish)
+  const digits = match ? match[2]! : await hashFromFile(ctx, a, source, wish)
+  const kind = match?.[1]?.toLowerCase() ?? HASH_LENGTHS[digits?.length ?? 0]
+  if (digits === null || kind === undefined || !/^(md5|sha(1|224|256|384|512))$/.test(kind))
     throw new ContentError(`Source hash '${wish}' format is invalid. It must be in the format <hash type>=<hash>`)
   const found = createHash(kind).update(content).digest('hex')
-  if (found !== match[2]!.toLowerCase()) {
-    throw new ContentError(`Specified ${kind} checksum for ${source} (${match[2]}) does not match actual checksum (${found}).`)
-  }
+  if (found !== digits.toLowerCase())
+    throw new ContentError(`Specified ${kind} checksum for ${source} (${digits}) does not match actual checksum (${found}).`)
+}
+
+/** The hash of a file of checksums that stands beside `source_hash_name`, else the name of the managed file or its source, else the only one. */
+async function hashFromFile(ctx: StateContext, a: Mapping, source: string, url: string): Promise<string | null> {
+  if (!/^(\w+:\/\/|\/)/.test(url)) return null
+  const path = await localCopy(ctx, url, ctx.saltenv).catch(error => {
+    throw new ContentError(`Unable to manage file: ${messageOf(error)}`)
+  })
+  if (path === null) throw new ContentError(`Source hash file ${url} not found`)
+  const entries = (await readFile(path, 'utf8')).split('\n').flatMap(line => {
+    const words = line.split(/[\s=:*()]+/)
+    const digits = words.find(word => HASH_LENGTHS[word.length] !== undefined && /^[0-9a-fA-F]+$/.test(word))
+    return digits === undefined ? [] : [{ digits, names: words.filter(word => word !== digits && word !== '') }]
+  })
+  const named = textOrNull(a.source_hash_name, 'source_hash_name')
+  const candidates = named ? [named] : [basename(text(a.name, 'name')), basename(source)]
+  const found = candidates
+    .map(name => entries.find(entry => entry.names.some(word => word === name || word.endsWith(`/${name}`))))
+    .find(entry => entry !== undefined)
+  return found?.digits ?? (entries.length === 1 && !named ? entries[0]!.digits : null)
 }
 
 async function rendered(ctx: StateContext, a: Mapping, source: string, file: string): Promise<string> {
@@ -113,7 +136,12 @@ async function rendered(ctx: StateContext, a: Mapping, source: string, file: str
   if (a.defaults !== null && a.defaults !== undefined && !isMapping(a.defaults)) throw new ContentError('Defaults must be formed as a dict')
   const context = { ...(a.defaults as Mapping | null), ...(a.context as Mapping | null) }
   try {
-    return await renderTemplate(ctx, source, { file, saltenv: ctx.saltenv, context, variables: { name: a.name, source: file } })
+    return await renderTemplate(ctx, source, {
+      file,
+      saltenv: ctx.saltenv,
+      context,
+      variables: { name: a.name, source: file, accumulator: accumulatedFor(ctx, text(a.name, 'name')) }
+    })
   } catch (error) {
     throw error instanceof CommandExecutionError ? error : new ContentError(`Unable to manage file: ${messageOf(error)}`)
   }

@@ -5,12 +5,13 @@ import { manageMode } from '../../modules/config.js'
 import { messageOf } from '../../modules/errors.js'
 import { flag, type Mapping, numberOrNull, text, textOrNull, texts } from '../../modules/values.js'
 import { type StateContext, type StateResult, stateFn } from '../state.js'
+import { removeAll, requiredPaths, unwanted } from './clean.js'
 import { answer, applyOwnership, exists, makeParents, type Ownership, ownershipChanges, ownershipOf } from './place.js'
 
 export const directory = stateFn(
   'directory(name, user=None, group=None, recurse=None, max_depth=None, dir_mode=None, file_mode=None, makedirs=False, clean=False, exclude_pat=None, follow_symlinks=False, force=False, backupname=None, allow_symlink=True, children_only=False, mode=None, **kwargs)',
   `Makes a directory and manages its owner and mode. recurse: a list of user, group, mode, ignore_files, ignore_dirs: what holds for
-everything in it. Something else in its place is moved to backupname, or removed with force.`,
+everything in it. clean removes what no required file state wants there. Something else in its place is moved to backupname, or removed with force.`,
   manage
 )
 
@@ -27,7 +28,9 @@ interface Wish {
 async function manage(ctx: StateContext, a: Mapping): Promise<StateResult> {
   const name = text(a.name, 'name').replace(/(.)\/+$/, '$1')
   if (!isAbsolute(name)) return answer(name, false, `Specified file ${name} is not an absolute path`)
-  if (flag(a.clean)) return answer(name, false, "'clean' is not supported by file.directory yet")
+  if (flag(a.clean) && a.max_depth !== null) return answer(name, false, 'Cannot specify both max_depth and clean')
+  const refused = refusedRecursion(a)
+  if (refused !== null) return answer(name, false, refused)
   const dirMode = a.dir_mode ?? a.mode
   const dir = await ownershipOf(a.user, a.group, dirMode)
   const file = await ownershipOf(a.user, a.group, a.file_mode ?? dirMode)
@@ -37,19 +40,45 @@ async function manage(ctx: StateContext, a: Mapping): Promise<StateResult> {
       name,
       dir,
       file,
-      recurse: new Set(texts(a.recurse, 'recurse')),
+      recurse: new Set(Array.isArray(a.recurse) ? texts(a.recurse, 'recurse') : []),
       maxDepth: numberOrNull(a.max_depth, 'max_depth') ?? Number.POSITIVE_INFINITY
     },
     childrenOnly: flag(a.children_only)
   }
   try {
-    return ctx.test ? await predict(a, wish) : await apply(a, wish)
+    return silenced(wish, ctx.test ? await predict(ctx, a, wish) : await apply(ctx, a, wish))
   } catch (error) {
     return answer(name, false, messageOf(error))
   }
 }
 
-async function predict(a: Mapping, wish: Wish): Promise<StateResult> {
+const RECURSIONS = ['user', 'group', 'mode', 'ignore_files', 'ignore_dirs', 'silent']
+
+/** What is wrong with `recurse`; null: nothing. */
+function refusedRecursion({ recurse, user, group }: Mapping): string | null {
+  if (recurse === null || recurse === undefined || recurse === false) return null
+  if (!Array.isArray(recurse)) return '"recurse" must be formed as a list of strings'
+  if (recurse.some(name => !RECURSIONS.includes(name))) {
+    return 'Types for "recurse" limited to "ignore_files", "ignore_dirs", "user", "group", "mode" and "silent".'
+  }
+  if (recurse.includes('ignore_files') && recurse.includes('ignore_dirs'))
+    return 'Must not specify "recurse" options "ignore_files" and "ignore_dirs" at the same time.'
+  const missing = { user, group }
+  for (const kind of ['user', 'group'] as const) {
+    if (recurse.includes(kind) && (missing[kind] === null || missing[kind] === undefined))
+      return `${kind} not specified, but configured as a target for recursive ownership management`
+  }
+  return null
+}
+
+/** `recurse: [silent]` hides what changed. */
+function silenced({ recurse }: Wish, result: StateResult): StateResult {
+  return recurse.has('silent') && Object.keys(result.changes).length > 0
+    ? { ...result, changes: { recursion: 'Changes silenced' } }
+    : result
+}
+
+async function predict(ctx: StateContext, a: Mapping, wish: Wish): Promise<StateResult> {
   const { name } = wish
   const changes: Record<string, Mapping> = (await isDirectory(a, name)) ? {} : { [name]: { directory: 'new' } }
   if (!(await isDirectory(a, name)) && (await exists(name)) && !flag(a.force) && textOrNull(a.backupname, 'backupname') === null) {
@@ -60,6 +89,7 @@ async function predict(a: Mapping, wish: Wish): Promise<StateResult> {
       const differs = ownershipChanges(await lstat(path), wanted)
       if (Object.keys(differs).length > 0) changes[path] = differs
     }
+    for (const path of await toClean(ctx, a, name)) changes[path] = { removed: 'Removed due to clean' }
   }
   if (Object.keys(changes).length === 0) return answer(name, true, `The directory ${name} is in the correct state`)
   const lines = Object.entries(changes).flatMap(([path, differs]) =>
@@ -68,7 +98,7 @@ async function predict(a: Mapping, wish: Wish): Promise<StateResult> {
   return answer(name, null, `The following files will be changed:\n${lines.join('')}`, changes)
 }
 
-async function apply(a: Mapping, wish: Wish): Promise<StateResult> {
+async function apply(ctx: StateContext, a: Mapping, wish: Wish): Promise<StateResult> {
   const { name, dir } = wish
   const changes: Mapping = {}
   if (!(await isDirectory(a, name))) {
@@ -87,6 +117,11 @@ async function apply(a: Mapping, wish: Wish): Promise<StateResult> {
     if (path === name) Object.assign(changes, changed)
     else if (Object.keys(changed).length > 0) changes[path] = changed
   }
+  const goes = await toClean(ctx, a, name)
+  if (goes.length > 0) {
+    await removeAll(goes)
+    return answer(name, true, `Files cleaned from directory ${name}`, { ...changes, removed: goes })
+  }
   const updated = Object.keys(changes).length > 0
   return answer(
     name,
@@ -94,6 +129,11 @@ async function apply(a: Mapping, wish: Wish): Promise<StateResult> {
     updated ? `Directory ${name}${wish.childrenOnly ? '/*' : ''} updated` : `The directory ${name} is in the correct state`,
     changes
   )
+}
+
+/** With `clean`: what no required file state wants here. */
+async function toClean(ctx: StateContext, a: Mapping, name: string): Promise<string[]> {
+  return flag(a.clean) ? unwanted(name, requiredPaths(ctx), textOrNull(a.exclude_pat, 'exclude_pat')) : []
 }
 
 async function isDirectory(a: Mapping, name: string): Promise<boolean> {

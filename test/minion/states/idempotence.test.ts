@@ -1,0 +1,131 @@
+import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { kw, type MinionTest, minionTest } from '../../helpers/executor.js'
+
+type Result = { result: boolean | null; comment: string; changes: Record<string, unknown> }
+
+/** Runs one state with its arguments; `$D` in texts is `dir`. */
+function runner(minion: MinionTest, dir: string): (fun: string, args: Record<string, unknown>) => Promise<Result> {
+  const placed = (value: unknown): unknown => JSON.parse(JSON.stringify(value).replaceAll('$D', dir))
+  return async (fun, args) => {
+    const results = (await minion.value('state.single', fun, kw(placed(args) as Record<string, unknown>))) as Record<string, Result>
+    return Object.values(results)[0]!
+  }
+}
+
+const FILES = {
+  'tree/a.txt': 'A\n',
+  'tree/sub/b.txt': 'B {{ grains.id }}\n',
+  'tree/skip.bak': 'x\n',
+  'block.txt': 'from {{ grains.id }}\n'
+}
+
+/** What stands on the machine before each state. */
+async function furnish(dir: string): Promise<void> {
+  await mkdir(join(dir, 'dir/inside'), { recursive: true })
+  await writeFile(join(dir, 'dir/inside/file'), 'x')
+  await mkdir(join(dir, 'old'))
+  await writeFile(join(dir, 'old/f.log'), 'x')
+  await writeFile(join(dir, 'settings'), 'Port 22\n#Listen 80\nkey=old\n  # indented\nlast\n')
+  await writeFile(join(dir, 'source'), 'the source\n')
+  await writeFile(join(dir, 'data.json'), '{"a": 1, "deep": {"x": 1}}\n')
+  await symlink('/etc', join(dir, 'link'))
+}
+
+/** All states that may change something, with arguments that make them do so. */
+const STATES: readonly [string, Record<string, unknown>][] = [
+  ['file.absent', { name: '$D/dir' }],
+  ['file.append', { name: '$D/settings', text: ['one', 'two'] }],
+  ['file.append', { name: '$D/fresh/f', text: 'one', makedirs: true }],
+  ['file.append', { name: '$D/settings', sources: ['salt://block.txt', 'salt://tree/a.txt'] }],
+  ['file.prepend', { name: '$D/settings', text: ['zero'] }],
+  ['file.prepend', { name: '$D/settings', text: ['last', 'Port 22'], header: true }],
+  ['file.blockreplace', { name: '$D/settings', content: 'in\nthe block', append_if_not_found: true }],
+  [
+    'file.blockreplace',
+    { name: '$D/settings', source: 'salt://block.txt', insert_before_match: '^key', marker_start: '#S', marker_end: '#E' }
+  ],
+  ['file.comment', { name: '$D/settings', regex: '^Port' }],
+  ['file.uncomment', { name: '$D/settings', regex: 'Listen' }],
+  ['file.copy', { name: '$D/copy', source: '$D/source', mode: '0600' }],
+  ['file.copy', { name: '$D/settings', source: '$D/source', force: true, preserve: true }],
+  ['file.copy', { name: '$D/copy/of/dir', source: '$D/dir', makedirs: true }],
+  ['file.rename', { name: '$D/moved', source: '$D/source' }],
+  ['file.hardlink', { name: '$D/hard', target: '$D/source' }],
+  ['file.symlink', { name: '$D/link', target: '/tmp' }],
+  ['file.symlink', { name: '$D/settings', target: '/tmp', force: true }],
+  ['file.symlink', { name: '$D/settings', target: '/tmp', backupname: '$D/settings.old' }],
+  ['file.directory', { name: '$D/new', mode: '0700' }],
+  ['file.directory', { name: '$D/dir', mode: '0700', file_mode: '0600', recurse: ['mode'] }],
+  ['file.directory', { name: '$D/dir', clean: true }],
+  ['file.keyvalue', { name: '$D/settings', key: 'key', value: 'new' }],
+  [
+    'file.keyvalue',
+    { name: '$D/settings', key_values: { Listen: 81, Extra: 'yes' }, separator: ' ', uncomment: '#', append_if_not_found: true }
+  ],
+  ['file.line', { name: '$D/settings', mode: 'ensure', content: 'middle', after: 'Port', before: '#Listen' }],
+  ['file.line', { name: '$D/settings', mode: 'insert', content: 'below', after: '^key' }],
+  ['file.line', { name: '$D/settings', mode: 'replace', match: '^key', content: 'other=1' }],
+  ['file.line', { name: '$D/settings', mode: 'delete', match: '^key' }],
+  ['file.managed', { name: '$D/f', contents: 'text', mode: '0640' }],
+  ['file.managed', { name: '$D/settings', source: 'salt://block.txt', template: 'jinja' }],
+  ['file.managed', { name: '$D/link', contents: 'text', follow_symlinks: false }],
+  [
+    'file.recurse',
+    { name: '$D/tree', source: 'salt://tree', exclude_pat: '*.bak', template: 'jinja', file_mode: '0600', dir_mode: '0700' }
+  ],
+  ['file.recurse', { name: '$D/dir', source: 'salt://tree', clean: true }],
+  ['file.replace', { name: '$D/settings', pattern: '^Port (\\d+)$', repl: 'Port \\g<1>22' }],
+  ['file.replace', { name: '$D/settings', pattern: '^None', repl: 'appended', append_if_not_found: true }],
+  ['file.serialize', { name: '$D/data.yaml', dataset: { b: [1, 2], a: { c: 'x' } }, makedirs: true }],
+  ['file.serialize', { name: '$D/data.json', dataset: { deep: { y: 2 } }, serializer: 'json', merge_if_exists: true }],
+  ['file.tidied', { name: '$D/old', matches: ['.*\\.log'] }],
+  ['grains.present', { name: 'g', value: 'v' }],
+  ['grains.present', { name: 'deep:er', value: [1], force: true }],
+  ['grains.list_present', { name: 'roles', value: ['a', 'b'] }],
+  ['grains.list_present', { name: 'kept', value: 'z' }],
+  ['grains.append', { name: 'kept', value: 'q' }],
+  ['grains.list_absent', { name: 'kept', value: 'y' }],
+  ['grains.absent', { name: 'kept', destructive: true, force: true }],
+  ['grains.absent', { name: 'plain' }]
+]
+
+/** File states need no minion of their own, only a directory. */
+const shared = await minionTest(t, { files: FILES })
+
+for (const [fun, args] of STATES) {
+  t.test(`${fun} ${JSON.stringify(args)}: test=True predicts the first run, the second has nothing to do`, async t => {
+    const minion = fun.startsWith('grains') ? await minionTest(t, { files: FILES }) : shared
+    const dir = await mkdtemp(join(minion.dir, 'state-'))
+    const single = runner(minion, dir)
+    await furnish(dir)
+    if (minion !== shared) await minion.run('grains.setvals', { kept: ['x', 'y'], plain: 1 })
+    const before = await picture(minion.dir)
+    const predicted = await single(fun, { ...args, test: true })
+    t.equal(predicted.result, null, predicted.comment)
+    t.not(Object.keys(predicted.changes).length, 0, 'the prediction names what would change')
+    t.same(await picture(minion.dir), before, 'and changes nothing')
+    const first = await single(fun, args)
+    t.equal(first.result, true, first.comment)
+    t.not(Object.keys(first.changes).length, 0, 'the first run changes something')
+    if (fun === 'file.replace' && String(args.repl).startsWith('Port')) return // its expression finds its own result, as the author wants it
+    for (const again of [await single(fun, args), await single(fun, { ...args, test: true })]) {
+      t.equal(again.result, true, again.comment)
+      t.same(again.changes, {}, `nothing to do: ${again.comment}`)
+    }
+  })
+}
+
+/** Names, kinds, modes and contents below a directory. */
+async function picture(dir: string): Promise<unknown[]> {
+  const entries = (await readdir(dir, { recursive: true })).filter(name => !name.startsWith('cache')).sort()
+  return Promise.all(
+    entries.map(async name => {
+      const path = join(dir, name)
+      const now = await lstat(path)
+      if (now.isSymbolicLink()) return [name, await readlink(path)]
+      return [name, (await stat(path)).mode, now.isFile() ? await readFile(path, 'utf8') : '']
+    })
+  )
+}
