@@ -101,11 +101,11 @@ for (const [fun, args] of STATES) {
     const single = runner(minion, dir)
     await furnish(dir)
     if (minion !== shared) await minion.run('grains.setvals', { kept: ['x', 'y'], plain: 1 })
-    const before = await picture(minion.dir)
+    const before = await picture(dir)
     const predicted = await single(fun, { ...args, test: true })
     t.equal(predicted.result, null, predicted.comment)
     t.not(Object.keys(predicted.changes).length, 0, 'the prediction names what would change')
-    t.same(await picture(minion.dir), before, 'and changes nothing')
+    t.same(await picture(dir), before, 'and changes nothing')
     const first = await single(fun, args)
     t.equal(first.result, true, first.comment)
     t.not(Object.keys(first.changes).length, 0, 'the first run changes something')
@@ -119,13 +119,13 @@ for (const [fun, args] of STATES) {
 
 /** Names, kinds, modes and contents below a directory. */
 async function picture(dir: string): Promise<unknown[]> {
-  const entries = (await readdir(dir, { recursive: true })).filter(name => !name.startsWith('cache')).sort()
+  const found = await readdir(dir, { recursive: true, withFileTypes: true }) // with types: links are not followed
+  const entries = found.map(entry => join(entry.parentPath, entry.name)).sort()
   return Promise.all(
-    entries.map(async name => {
-      const path = join(dir, name)
+    entries.map(async path => {
       const now = await lstat(path)
-      if (now.isSymbolicLink()) return [name, await readlink(path)]
-      return [name, (await stat(path)).mode, now.isFile() ? await readFile(path, 'utf8') : '']
+      if (now.isSymbolicLink()) return [path, await readlink(path)]
+      return [path, (await stat(path)).mode, now.isFile() ? await readFile(path, 'utf8') : '']
     })
   )
 }

@@ -39,7 +39,8 @@ export async function unwanted(dir: string, keep: Iterable<string>, exclude: str
   }
 
   async function holdsMore(path: string, goes: number): Promise<boolean> {
-    return (await readdir(path, { recursive: true })).length > goes
+    // With their types, so that links are counted and not followed.
+    return (await readdir(path, { recursive: true, withFileTypes: true })).length > goes
   }
 }
 
