@@ -194,7 +194,7 @@ external_auth:
 `
   })
   const text = mistakes({ files: [dir] }).replaceAll(dir, '')
-  t.match(text, /external_auth\.fil is no login backend; there are file, sharedsecret/)
+  t.match(text, /external_auth\.fil is no login backend; there are file, ldap, pam, sharedsecret/)
   t.match(text, /external_auth\.file\.c\[0\] is no regular expression/)
   t.match(text, /external_auth\.file\.d\[0\] must be a function pattern or a mapping with one key/)
   t.match(text, /external_auth\.file\.e\[0\]\.\*\[0\]\.test\.echo\[0\] must have args and kwargs and nothing else/)
@@ -202,10 +202,10 @@ external_auth:
   t.match(text, /external_auth\.file\.f\[0\]\.@events\[0\] must be a tag glob, not a number/)
   t.match(text, /external_auth\.file\.g\[0\] must be a function pattern/)
   const { warnings, config } = loadConfig({
-    files: [t.testdir({ 'a.yaml': 'external_auth: {pam: {b: [test.*]}, sharedsecret: {c: []}}' })]
+    files: [t.testdir({ 'a.yaml': 'external_auth: {keystone: {b: [test.*]}, sharedsecret: {c: []}}' })]
   })
   t.strictSame(config.external_auth, { sharedsecret: { c: [] } })
-  t.match(warnings.join('\n'), /backend 'pam' does not exist here/)
+  t.match(warnings.join('\n'), /backend 'keystone' does not exist here/)
   t.match(warnings.join('\n'), /the setting sharedsecret is empty/)
 })
 

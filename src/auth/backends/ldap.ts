@@ -50,7 +50,9 @@ export class LdapBackend implements Backend {
   #client(): Client {
     const { uri, tls, server, port, timeout } = this.#settings
     const url = uri ?? `${tls ? 'ldaps' : 'ldap'}://${server.includes(':') ? `[${server}]` : server}:${port}`
-    return new Client({ url, timeout: timeout * 1000, connectTimeout: timeout * 1000, tlsOptions: this.#tls(), strictDN: false })
+    // the library takes these alone as the wish for TLS
+    const secure = url.startsWith('ldaps:') ? { tlsOptions: this.#tls() } : {}
+    return new Client({ url, timeout: timeout * 1000, connectTimeout: timeout * 1000, strictDN: false, ...secure })
   }
 
   #tls() {
