@@ -3,7 +3,7 @@
 import { floatOf, integerOf, MAX_DIGITS, WholeFloat } from '../../shared/numbers.js'
 import { flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
-import { runtimeError } from './errors.js'
+import { runtimeError, TemplateError } from './errors.js'
 import { filterTable } from './filter-table.js'
 import { fixed } from './format.js'
 import { pairsOf, sortKeyed } from './methods-collections.js'
@@ -181,6 +181,8 @@ filter('batch', { linecount: REQUIRED, fill_with: null }, (value, [count, fill],
   const items = listOf(value, env.budget)
   const size = integer(count)
   const rows: Value[] = []
+  // Jinja begins a new row when the last one has exactly that many items: with less than one it has all after an empty one, or simply all.
+  if (size <= 0 && items.length > 0) return new PyIterator([...(size === 0 ? [new PyList([])] : []), new PyList(items)])
   for (let at = 0; at < items.length; at += Math.max(1, size)) {
     const row = items.slice(at, at + Math.max(1, size))
     while (fill !== null && row.length < size) {
@@ -226,8 +228,19 @@ table.set('map', (value, args, kwargs, env) => {
   }
   const [name, ...rest] = args
   if (name === undefined) throw runtimeError('map requires a filter argument')
-  return new PyIterator(items.map(item => env.filter(text(name, 'filter name'), item, rest, kwargs)))
+  return new PyIterator(items.map(item => atRuntime(() => env.filter(text(name, 'filter name'), item, rest, kwargs))))
 })
+
+/** A filter or test that is named by a value is looked for when it is used: that there is none is then no mistake of syntax. */
+function atRuntime<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof TemplateError && error.kind === 'syntax' && /^No (?:filter|test) named/.test(error.reason))
+      throw runtimeError(error.reason)
+    throw error
+  }
+}
 
 function select(name: string, keep: boolean, byAttribute: boolean): void {
   table.set(name, (value, args, kwargs, env) => {
@@ -243,7 +256,7 @@ function tester(args: readonly Value[], kwargs: Kwargs, env: Env): (value: Value
   const [name, ...rest] = args
   if (name === undefined) return value => truthy(value)
   const test = text(name, 'test name')
-  return value => env.test(test, value, rest, kwargs)
+  return value => atRuntime(() => env.test(test, value, rest, kwargs))
 }
 
 select('select', true, false)

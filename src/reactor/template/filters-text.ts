@@ -4,10 +4,12 @@ import { flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { limitError, runtimeError } from './errors.js'
 import { filterTable } from './filter-table.js'
+import { parsePythonFloat } from './filters-lists.js'
 import { formatPercent, formatValue } from './format.js'
 import { capitalize, replace, strip } from './methods-str.js'
 import { flat, isNumber, iterate, len, listOf, toFloat, truthy, typeName } from './operators.js'
-import { characters, lengthOf, str } from './text.js'
+import { characters, lengthOf, repr, str } from './text.js'
+import { SCHEME, urlize } from './urlize.js'
 import { isLiteral, Markup, type Part, PyDict, PyList, PyTuple, RichText, type Value } from './values.js'
 
 const { table, filter } = filterTable()
@@ -158,11 +160,11 @@ function wrapLine(line: string, width: number, breakLong: boolean, hyphens: bool
       pending.shift()
     } else if (lengthOf(chunk) > width && breakLong) {
       const room = Math.max(width - used, used === 0 ? 1 : 0)
-      if (room > 0) {
-        const units = characters(chunk)
-        current.push(units.slice(0, room).join(''))
-        pending[0] = units.slice(room).join('')
-      }
+      // With no room left an empty piece is put down: it, and not the space before it, is then what is dropped from the end.
+      const units = characters(chunk)
+      const end = hyphens && units.length > room ? hyphenated(units, room) : room
+      current.push(units.slice(0, end).join(''))
+      pending[0] = units.slice(end).join('')
       flush()
     } else {
       if (used === 0) current.push(pending.shift()!)
@@ -171,6 +173,12 @@ function wrapLine(line: string, width: number, breakLong: boolean, hyphens: bool
   }
   flush()
   return lines
+}
+
+/** Where a long word is cut: behind a hyphen that still fits, else where the line ends. */
+function hyphenated(units: readonly string[], room: number): number {
+  const hyphen = units.slice(0, room).lastIndexOf('-')
+  return hyphen > 0 && units.slice(0, hyphen).some(unit => unit !== '-') ? hyphen + 1 : room
 }
 
 // ---- formatting ----------------------------------------------------------------------------------------------------------------------------
@@ -193,7 +201,8 @@ filter('filesizeformat', { binary: false }, (value, [binary], env) => {
 
 function numberOf(value: Value): number {
   if (isNumber(value)) return toFloat(value)
-  if (typeof value === 'string' && value.trim() !== '' && Number.isFinite(Number(value))) return Number(value)
+  const read = typeof value === 'string' ? parsePythonFloat(value) : null
+  if (read !== null && Number.isFinite(read)) return read
   throw runtimeError(`could not convert string to float: '${String(value)}'`)
 }
 
@@ -256,19 +265,19 @@ function pairOf(value: Value): [Value, Value] {
   return [key, item]
 }
 
-filter('urlize', { trim_url_limit: null, nofollow: false, target: null, rel: null }, (value, args, env) => {
-  const [limit, nofollow, target, rel] = args
-  const relations = [rel === null ? '' : text(rel, 'rel'), flag(nofollow) ? 'nofollow' : '', 'noopener'].filter(Boolean).sort()
+filter('urlize', { trim_url_limit: null, nofollow: false, target: null, rel: null, extra_schemes: null }, (value, args, env) => {
+  const [limit, nofollow, target, rel, schemes] = args
+  const given = rel === null ? [] : text(rel, 'rel').split(/\s+/).filter(Boolean)
+  const relations = [...new Set([...given, ...(truthy(nofollow!) ? ['nofollow'] : []), 'noopener'])].sort()
   const attributes = ` rel="${escapeHtml(relations.join(' '))}"${target === null ? '' : ` target="${escapeHtml(text(target, 'target'))}"`}`
-  const shown = (url: string) => (limit === null || url.length <= integer(limit) ? url : `${url.slice(0, integer(limit))}...`)
-  return str(value, env.budget)
-    .split(/(\s+)/)
-    .map(word => {
-      const url = /^(?:https?:\/\/\S+|www\.\S+)$/.test(word) ? word : null
-      if (url === null) return escapeHtml(word)
-      return `<a href="${escapeHtml(url.startsWith('www.') ? `https://${url}` : url)}"${attributes}>${escapeHtml(shown(url))}</a>`
-    })
-    .join('')
+  const shown = (url: string) =>
+    limit === null || lengthOf(url) <= integer(limit) ? url : `${characters(url).slice(0, integer(limit)).join('')}...`
+  const extra = schemes === null ? [] : listOf(schemes!, env.budget).map(scheme => text(scheme, 'scheme'))
+  const wrong = extra.find(scheme => !SCHEME.test(scheme))
+  if (wrong !== undefined) throw runtimeError(`${repr(wrong, env.budget)} is not a valid URI scheme prefix.`)
+  const html = value instanceof Markup ? value.text : escapeHtml(str(value, env.budget))
+  env.budget.grow(html.length)
+  return urlize(html, { attributes, shown, schemes: extra })
 })
 
 filter('xmlattr', { autospace: true }, (value, [autospace], env) => {

@@ -5,7 +5,7 @@ import { limitError, runtimeError } from './errors.js'
 import type { Budget } from './limits.js'
 import { defined, flat, isFloat, isNumber, toBig, toFloat, typeName } from './operators.js'
 import { lengthOf, repr, reprText, str } from './text.js'
-import { type Kwargs, PyDict, PyList, PyObject, PyTuple, type Value } from './values.js'
+import { type Kwargs, PyDict, PyList, PyObject, PyTuple, Undefined, type Value } from './values.js'
 
 /** Widths and precisions beyond this make text that nobody wants. */
 const MAX_WIDTH = 100_000
@@ -224,7 +224,10 @@ function mappedValue(values: Value, key: string): Value {
 
 function checkLeftovers(format: string, values: Value, args: readonly Value[], used: number, named: boolean): void {
   if (/%(?:\([^)]*\))?[-+ #0]*\d*(?:\.\d*)?$/.test(format.replaceAll('%%', ''))) throw runtimeError('incomplete format')
-  const open = values instanceof PyTuple ? used < args.length : used === 0 && !(values instanceof PyDict || values instanceof PyList)
+  const open =
+    values instanceof PyTuple
+      ? used < args.length
+      : used === 0 && !(values instanceof PyDict || values instanceof PyList || values instanceof Undefined)
   if (open && !named) throw runtimeError('not all arguments converted during string formatting')
 }
 

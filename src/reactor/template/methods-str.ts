@@ -29,7 +29,25 @@ export function capitalize(value: string): string {
   return titleCase(first) + rest.join('').toLowerCase()
 }
 
+/** Letters that are two in one have a third form, of which the first alone is large. */
+const DIGRAPHS: Readonly<Record<string, string>> = {
+  Ǆ: 'ǅ',
+  ǆ: 'ǅ',
+  ǅ: 'ǅ',
+  Ǉ: 'ǈ',
+  ǉ: 'ǈ',
+  ǈ: 'ǈ',
+  Ǌ: 'ǋ',
+  ǌ: 'ǋ',
+  ǋ: 'ǋ',
+  Ǳ: 'ǲ',
+  ǳ: 'ǲ',
+  ǲ: 'ǲ'
+}
+
 function titleCase(character: string): string {
+  const digraph = DIGRAPHS[character]
+  if (digraph !== undefined) return digraph
   const upper = character.toUpperCase()
   // ß becomes Ss at the start of a word, not SS
   return upper.length > character.length ? upper[0] + upper.slice(1).toLowerCase() : upper

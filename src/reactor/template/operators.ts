@@ -3,6 +3,7 @@ import { floatOf, integerOf, WholeFloat } from '../../shared/numbers.js'
 import { compareCodePoints } from '../../shared/yaml-emit.js'
 import { limitError, runtimeError, type TemplateError } from './errors.js'
 import type { Budget } from './limits.js'
+import { pow } from './power.js'
 import { characters, hasSurrogates, lengthOf, str } from './text.js'
 import {
   Markup,
@@ -166,6 +167,8 @@ function raise(error: Error): never {
 }
 
 function repeat(value: Value, times: number, budget: Budget): Value | null {
+  const repeatable = typeof value === 'string' || value instanceof PyList || value instanceof PyTuple
+  if (repeatable && Math.abs(times) >= 2 ** 63) throw runtimeError("cannot fit 'int' into an index-sized integer")
   const count = Math.max(0, times)
   if (typeof value === 'string') {
     budget.grow(value.length * count)
@@ -227,7 +230,7 @@ export function power(a: Value, b: Value): Value {
   const [x, y] = numbers('** or pow()', a, b)
   if (isFloat(x) || isFloat(y) || Number(y) < 0) {
     if (toFloat(x) === 0 && toFloat(y) < 0) throw runtimeError('0.0 cannot be raised to a negative power')
-    const result = toFloat(x) ** toFloat(y)
+    const result = pow(toFloat(x), toFloat(y))
     if (!Number.isFinite(result) && Number.isFinite(toFloat(x)) && Number.isFinite(toFloat(y)))
       throw runtimeError('Numerical result out of range')
     return floatOf(result)
@@ -452,7 +455,7 @@ export function slice(value: Value, start: Value, stop: Value, step: Value, budg
   }
   if (value instanceof PyList) return new PyList(pick(value.items))
   if (value instanceof PyTuple) return new PyTuple(pick(value.items))
-  if (value instanceof PyRange) return rangeOf(pick([...rangeItems(value)]), value.step * by)
+  if (value instanceof PyRange) return sliceRange(value, start, stop, by)
   defined(value)
   throw runtimeError(value instanceof PyDict ? "unhashable type: 'slice'" : `'${typeName(value)}' object is not subscriptable`)
 }
@@ -462,10 +465,10 @@ function sliceText(text: string, start: Value, stop: Value): string {
   return text.slice(start === null ? 0 : sliceIndex(start), stop === null ? undefined : sliceIndex(stop))
 }
 
-/** The range that holds these numbers. */
-function rangeOf(numbers: readonly number[], step: number): PyRange {
-  const [first = 0] = numbers
-  return new PyRange(first, first + numbers.length * step, step)
+/** A range of every so many of a range's numbers. */
+function sliceRange(range: PyRange, start: Value, stop: Value, by: number): PyRange {
+  const [from, to] = bounds(range.length, start === null ? null : sliceIndex(start), stop === null ? null : sliceIndex(stop), by)
+  return new PyRange(range.start + from * range.step, range.start + to * range.step, range.step * by)
 }
 
 function sliceIndex(value: Value): number {
@@ -474,19 +477,18 @@ function sliceIndex(value: Value): number {
   throw runtimeError('slice indices must be integers or None or have an __index__ method')
 }
 
-function pickSlice<T>(items: readonly T[], start: number | null, stop: number | null, step: number): T[] {
-  const length = items.length
+/** Python's `slice.indices`: where a slice begins and where it ends. */
+function bounds(length: number, start: number | null, stop: number | null, step: number): [from: number, to: number] {
   const clamp = (index: number, low: number, high: number) => Math.min(Math.max(index < 0 ? index + length : index, low), high)
-  if (step > 0) {
-    const from = start === null ? 0 : clamp(start, 0, length)
-    const to = stop === null ? length : clamp(stop, 0, length)
-    if (step === 1) return items.slice(from, to)
-    return items.filter((_, index) => index >= from && index < to && (index - from) % step === 0)
-  }
-  const from = start === null ? length - 1 : clamp(start, -1, length - 1)
-  const to = stop === null ? -1 : clamp(stop, -1, length - 1)
+  if (step > 0) return [start === null ? 0 : clamp(start, 0, length), stop === null ? length : clamp(stop, 0, length)]
+  return [start === null ? length - 1 : clamp(start, -1, length - 1), stop === null ? -1 : clamp(stop, -1, length - 1)]
+}
+
+function pickSlice<T>(items: readonly T[], start: number | null, stop: number | null, step: number): T[] {
+  const [from, to] = bounds(items.length, start, stop, step)
+  if (step === 1) return items.slice(from, to)
   const picked: T[] = []
-  for (let index = from; index > to; index += step) picked.push(items[index]!)
+  for (let index = from; step > 0 ? index < to : index > to; index += step) picked.push(items[index]!)
   return picked
 }
 

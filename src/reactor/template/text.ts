@@ -63,7 +63,7 @@ function reprObject(value: PyObject, budget: Budget, depth: number): string {
   if (value instanceof RichText) return reprText(value.text)
   if (value instanceof Markup) return `Markup(${reprText(value.text)})`
   if (value instanceof Namespace) return `<Namespace ${reprDict(value.attributes, budget, depth)}>`
-  if (value instanceof PyFunction) return value.typeName === 'Macro' ? `<Macro ${reprText(value.name)}>` : `<function ${value.name}>`
+  if (value instanceof PyFunction) return value.typeName === 'Macro' ? `<Macro ${reprText(value.name)}>` : functionText(value.name)
   if (value instanceof PyIterator) return '<generator object>'
   if (value instanceof Undefined) return 'Undefined'
   if (value instanceof PyBytes) return reprBytes(value.data)
@@ -72,6 +72,20 @@ function reprObject(value: PyObject, budget: Budget, depth: number): string {
 }
 
 /** `b'…'`: printable ASCII as it is, everything else escaped. */
+/** What are classes in Python are printed as classes. */
+const CLASSES: Readonly<Record<string, string>> = {
+  dict: 'dict',
+  range: 'range',
+  cycler: 'jinja2.utils.Cycler',
+  joiner: 'jinja2.utils.Joiner',
+  namespace: 'jinja2.utils.Namespace'
+}
+
+function functionText(name: string): string {
+  const known = Object.hasOwn(CLASSES, name) ? CLASSES[name] : undefined
+  return known === undefined ? `<function ${name}>` : `<class '${known}'>`
+}
+
 function reprBytes(data: Buffer): string {
   const text = data.toString('latin1')
   return `b${reprText(text).replace(/[\x80-\xff]/g, unit => `\\x${unit.charCodeAt(0).toString(16)}`)}`
