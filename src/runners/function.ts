@@ -38,6 +38,8 @@ export interface ServerContext {
 export interface MineStore {
   /** Function → value of one minion; empty when it has none. */
   all(minion: string): Promise<Readonly<Record<string, unknown>>>
+  /** Minion → value of a function; of a list: function → minion → value. `asker` null: the server itself. */
+  get(tgt: unknown, tgtType: string, fun: string | readonly string[], asker: null): Promise<Readonly<Record<string, unknown>>>
   /** Takes out one function, or all. */
   clear(minion: string, fun?: string): Promise<unknown>
 }

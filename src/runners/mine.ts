@@ -1,4 +1,3 @@
-import { meantMinions } from '../jobs/target.js'
 import { askMinions } from './ask.js'
 import { param, type ServerFunction, serverFunction } from './function.js'
 
@@ -6,16 +5,8 @@ const get = serverFunction({
   name: 'mine.get',
   doc: "Show what these minions have put into the mine under a function's name: {minion: value}.\n\nCLI Example:\n\n    brine run mine.get '*' network.interfaces",
   params: { tgt: param.any(), fun: param.texts(), tgt_type: param.textOr('glob') },
-  async run({ config, keys, pillars, mine }, { tgt, fun, tgt_type }) {
-    const { minions } = meantMinions(tgt, tgt_type, { keys, pillars, nodegroups: config.nodegroups })
-    const found = fun.map(name => [name, {} as Record<string, unknown>] as const)
-    for (const id of minions) {
-      const values = (await mine?.all(id)) ?? {}
-      for (const [name, byMinion] of found) if (Object.hasOwn(values, name)) byMinion[id] = values[name]
-    }
-    // one function: its values alone; several: by function, as in Salt
-    return found.length === 1 ? found[0]![1] : Object.fromEntries(found)
-  }
+  // One function: its values alone; several: by function, as in Salt. The server may see what `allow_tgt` keeps from minions.
+  run: ({ mine }, { tgt, fun, tgt_type }) => mine?.get(tgt, tgt_type, fun.length === 1 ? fun[0]! : fun, null) ?? {}
 })
 
 const update = serverFunction({
