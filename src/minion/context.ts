@@ -1,7 +1,7 @@
 /** What a function or state gets to work with. In a job's own process the services are proxies of the agent's (worker.ts). */
 import type { Clock } from '../shared/clock.js'
 import type { Job, RunningJob } from './job.js'
-import type { MasterClient, MineAsk } from './master.js'
+import type { MasterClient, MineAsk, PillarAsk } from './master.js'
 import type { ModuleTable } from './modules/table.js'
 import type { Mapping } from './modules/values.js'
 import type { MinionOptions } from './options.js'
@@ -41,6 +41,8 @@ export interface Agent {
   refreshGrains(): Promise<Mapping>
   /** Asks the server for the pillar again; it counts from the next job on. */
   refreshPillar(): Promise<Mapping>
+  /** Compiles the pillar for one asker: with other values, or of one environment. What jobs see stays as it is. */
+  compilePillar(ask: PillarAsk): Promise<Mapping>
   /** What the schedule module asks of the scheduler; answers with the fields of Salt's event on the minion's bus. */
   schedule(func: string, args: Mapping): Promise<Mapping>
   /** Sends to the mine, or reads it. */

@@ -10,7 +10,7 @@ import { collectGrains } from './grains/index.js'
 import { invoke } from './invoke.js'
 import type { Services } from './ipc.js'
 import type { Job, Outcome, RunningJob } from './job.js'
-import type { MasterClient } from './master.js'
+import type { MasterClient, PillarAsk } from './master.js'
 import { unmarked } from './modules/call.js'
 import { customFiles } from './modules/custom-sync.js'
 import { CommandExecutionError, messageOf } from './modules/errors.js'
@@ -240,6 +240,7 @@ export class Executor {
       },
       refreshGrains: () => this.#refreshGrains(),
       refreshPillar: () => this.#refreshPillar(),
+      compilePillar: ask => this.#compilePillar(ask),
       schedule: async (func, args) => {
         if (!this.#schedule) throw new CommandExecutionError('this minion has no scheduler')
         return this.#schedule.manage(func, args, this.#pillarLoaded ? this.#pillar : null)
@@ -286,12 +287,14 @@ export class Executor {
     return this.#pillarLoaded
   }
 
-  async #refreshPillar(): Promise<Mapping> {
+  async #compilePillar(ask: PillarAsk): Promise<Mapping> {
     const { file_client, saltenv, pillarenv, pillar } = this.#options
-    this.#pillar =
-      file_client === 'local'
-        ? await localPillar(this.#options, this.#grains)
-        : { ...pillar, ...(await this.#master.pillar?.({ saltenv, pillarenv })) }
+    if (file_client === 'local') return localPillar(this.#options, this.#grains, ask)
+    return { ...pillar, ...(await this.#master.pillar?.({ saltenv, pillarenv, ...ask })) }
+  }
+
+  async #refreshPillar(): Promise<Mapping> {
+    this.#pillar = await this.#compilePillar({})
     this.#pillarLoaded = Promise.resolve(this.#pillar)
     return this.#pillar
   }

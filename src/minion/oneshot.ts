@@ -14,7 +14,7 @@ import { Identity } from './identity.js'
 import { invoke } from './invoke.js'
 import { MinionJids } from './jids.js'
 import type { Job, Outcome } from './job.js'
-import type { MasterClient } from './master.js'
+import type { MasterClient, PillarAsk } from './master.js'
 import { allModules } from './modules/custom.js'
 import { CommandExecutionError } from './modules/errors.js'
 import type { Mapping } from './modules/values.js'
@@ -68,7 +68,7 @@ export async function callOnce(call: OneShot): Promise<OneShotResult> {
       ...{ id: call.options.id, job, options: call.options, grains, pillar, clock, log: call.log, outcome: { retcode: 0 } },
       ...{ modules: await allModules(call.options, { grains, pillar }), files: openFileClient(call.options, master) },
       events: eventsOf(master, control, link === null, jid),
-      agent: control?.services.agent ?? soloAgent(call, master, grains, pillar),
+      agent: agentOf(control, soloAgent(call, master, grains)),
       processes: { started: group => groups.add(group), ended: group => groups.delete(group) },
       signal: call.signal
     }
@@ -125,10 +125,10 @@ function localMaster({ log }: OneShot): MasterClient {
   }
 }
 
-async function pillarOf({ options }: OneShot, master: MasterClient, grains: Mapping): Promise<Mapping> {
-  if (options.file_client === 'local') return localPillar(options, grains)
+async function pillarOf({ options }: OneShot, master: MasterClient, grains: Mapping, ask: PillarAsk = {}): Promise<Mapping> {
+  if (options.file_client === 'local') return localPillar(options, grains, ask)
   const { saltenv, pillarenv } = options
-  return { ...options.pillar, ...(await master.pillar?.({ saltenv, pillarenv })) }
+  return { ...options.pillar, ...(await master.pillar?.({ saltenv, pillarenv, ...ask })) }
 }
 
 function eventsOf(master: MasterClient, control: ControlClient | null, offline: boolean, jid: string): EventSender {
@@ -139,15 +139,22 @@ function eventsOf(master: MasterClient, control: ControlClient | null, offline: 
   }
 }
 
+/** The agent that runs is asked about itself; files, pillar and mine are this call's own, masterless or with the server that it names. */
+function agentOf(control: ControlClient | null, solo: Agent): Agent {
+  return control ? { ...control.services.agent, compilePillar: solo.compilePillar, mine: solo.mine } : solo
+}
+
 /** What an agent would answer if one ran here. */
-function soloAgent({ options }: OneShot, master: MasterClient, grains: Mapping, pillar: Mapping): Agent {
+function soloAgent(call: OneShot, master: MasterClient, grains: Mapping): Agent {
+  const { options } = call
   return {
     running: async () => [],
     signal: async () => '',
     enterState: async () => [],
     refreshGrains: () => collectGrains(options),
-    refreshPillar: async () => (options.file_client === 'local' ? localPillar(options, grains) : ((await master.pillar?.()) ?? pillar)),
-    schedule: (func, args) => scheduleFile(options).manage(func, args, pillar),
+    refreshPillar: () => pillarOf(call, master, grains),
+    compilePillar: ask => pillarOf(call, master, grains, ask),
+    schedule: (func, args) => scheduleFile(options).manage(func, args),
     mine: async ask => {
       if (!master.mine) throw new CommandExecutionError('the mine needs a server')
       return master.mine(ask)

@@ -129,13 +129,11 @@ t.test('a summary is as wide as its counts, and counts warnings', t => {
 t.test('with a server: the events of a call are those that Salt’s have, and the agent that runs is asked for its schedule', async t => {
   const server = await startBrine(t)
   const call = (...args: string[]) => brine(['call', '--data', server.data, ...args])
+  const history = `${server.url}/events?since=earliest`
+  await readEvents(history, { 'x-auth-token': server.token }, ({ tag }) => tag === 'salt/minion/local/start')
   t.equal((await call('test.arg', '1', 'a=b')).code, 0)
   const scenario = await recorded('saltcall_job')
-  const events = await readEvents(
-    `${server.url}/events?since=earliest`,
-    { 'x-auth-token': server.token },
-    ({ data }) => data.fun === 'test.arg'
-  )
+  const events = await readEvents(history, { 'x-auth-token': server.token }, ({ data }) => data.fun === 'test.arg')
   const own = events.slice(-3)
   t.same(
     own.map(({ tag }) => tag.split('/').slice(0, 2)),

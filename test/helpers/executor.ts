@@ -114,6 +114,7 @@ export async function minionTest(test: Test, setup: Setup = {}): Promise<MinionT
       return grains
     },
     refreshPillar: async () => ({ ...options.pillar }),
+    compilePillar: async ask => ({ ...options.pillar, ...ask.override }),
     schedule: setup.schedule ?? (async () => ({})),
     mine: setup.mine ?? (async () => true)
   }

@@ -9,11 +9,11 @@ export function scheduleFileOf(options: Pick<MinionOptions, 'conf_dir'>): string
 }
 
 /** The schedule of a minion that does not run: it is changed in its file, and counts when the minion starts. */
-export function scheduleFile(options: MinionOptions): { manage(func: string, args: Mapping, pillar: Mapping): Promise<Mapping> } {
+export function scheduleFile(options: MinionOptions): { manage(func: string, args: Mapping): Promise<Mapping> } {
   return {
-    async manage(func, args, pillar) {
+    async manage(func, args) {
       const book = await new ScheduleBook({ config: options.schedule, file: scheduleFileOf(options) }).load()
-      return book.manage(func, args, pillar)
+      return book.manage(func, args)
     }
   }
 }
