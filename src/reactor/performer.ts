@@ -6,6 +6,7 @@ import { backoffUs } from './backoff.js'
 import { type CompiledReaction, type CompileSls, inSaltsOrder, type ReactionCall } from './compiled.js'
 import { type Dispatcher, MAX_ERROR } from './dispatch.js'
 import type { ReactorErrors } from './errors.js'
+import { keptText } from './secrets.js'
 import { type SlsFiles, SlsMissing } from './sources.js'
 
 export interface PerformerOptions {
@@ -197,24 +198,27 @@ export class Performer {
   /** Renders the plans of an event and records what they ask for. A plan that fails does not hold up the others. */
   async #render(plans: readonly PlanRecord[], event: StoredEvent): Promise<ReactionRecord[]> {
     const compiled = new Map<PlanRecord, readonly CompiledReaction[]>()
+    const texts = new Map<PlanRecord, string>()
     for (const plan of plans) {
       const result = await this.#compile(plan, event)
+      if (result.rendered !== undefined) texts.set(plan, result.rendered)
       if ('reactions' in result) compiled.set(plan, result.reactions)
       else await this.#failed(plan, event, result)
     }
-    const written = [...withoutReplaced(compiled)].map(([plan, calls]) => this.#record(plan, calls))
+    const written = [...withoutReplaced(compiled)].map(([plan, calls]) => this.#record(plan, calls, texts.get(plan)))
     const records = await Promise.all(written)
     this.#done(plans)
     return records.flat().filter(reaction => reaction.state === 'planned')
   }
 
-  async #compile(plan: PlanRecord, event: StoredEvent): Promise<{ reactions: readonly CompiledReaction[] } | Failure> {
+  async #compile(plan: PlanRecord, event: StoredEvent): Promise<Compiled | Failure> {
     if ((event.cause?.depth ?? 0) >= this.#o.maxDepth) {
       return { reason: `more than ${this.#o.maxDepth} reactions follow from one another (reactor_max_depth)`, mayHelp: false }
     }
     try {
-      const { reactions, error } = this.#o.compile(await this.#o.files.load(plan.sls), event)
-      return error === null ? { reactions } : { reason: error, mayHelp: false }
+      const { reactions, error, rendered } = this.#o.compile(await this.#o.files.load(plan.sls), event)
+      const kept = rendered === undefined ? {} : { rendered: keptText(rendered) }
+      return error === null ? { reactions, ...kept } : { reason: error, mayHelp: false, ...kept }
     } catch (error) {
       if (error instanceof SlsMissing) return { reason: error.message, mayHelp: true }
       // A mistake of brine itself must not be tried for ever.
@@ -223,13 +227,13 @@ export class Performer {
     }
   }
 
-  #record(plan: PlanRecord, calls: readonly CompiledReaction[]): Promise<readonly ReactionRecord[]> {
+  #record(plan: PlanRecord, calls: readonly CompiledReaction[], text?: string): Promise<readonly ReactionRecord[]> {
     const reactions: NewReaction[] = calls.map(({ section, call }) => ({ section, call: packed(call), jid: this.#o.jids.next() }))
-    return this.#o.store.reactions.rendered(plan.id, reactions, this.#o.clock.nowUs())
+    return this.#o.store.reactions.rendered(plan.id, reactions, this.#o.clock.nowUs(), text)
   }
 
   /** What cannot get better by itself (a mistake in the template) is a dead letter at once; a missing file may come. */
-  async #failed(plan: PlanRecord, event: StoredEvent, { reason, mayHelp }: Failure): Promise<void> {
+  async #failed(plan: PlanRecord, event: StoredEvent, { reason, mayHelp, rendered }: Failure): Promise<void> {
     const error = reason.slice(0, MAX_ERROR)
     const attempts = plan.attempts + 1
     const again = mayHelp && attempts < this.#o.attempts
@@ -239,7 +243,7 @@ export class Performer {
     // Of attempts in between nobody needs to hear.
     const tell = !again || attempts === 1
     const events = tell ? this.#o.errors.about({ rule, sls, state: again ? 'failed' : 'dead', attempts, error }, event) : []
-    await this.#o.store.reactions.renderFailed(plan.id, error, retryUs, nowUs, events)
+    await this.#o.store.reactions.renderFailed(plan.id, error, retryUs, nowUs, events, rendered)
     this.#o.log.info({ rule, sls, event: event.seq, error, again }, 'an SLS could not be rendered')
     if (retryUs !== null) this.retryAt(retryUs)
   }
@@ -254,6 +258,13 @@ export class Performer {
 interface Failure {
   readonly reason: string
   readonly mayHelp: boolean
+  /** What is kept of the text that was rendered. */
+  readonly rendered?: string
+}
+
+interface Compiled {
+  readonly reactions: readonly CompiledReaction[]
+  readonly rendered?: string
 }
 
 /** Documents of an event are merged by id, as in Salt: a section of a later file replaces one of the same name in an earlier one. */

@@ -31,3 +31,12 @@ export function withoutSecretKeys(value: unknown): unknown {
     ])
   )
 }
+
+/** Characters of rendered text that are shown and kept: more than any SLS that a person wrote for a person. */
+export const MAX_RENDERED = 16 * 1024
+
+/** Rendered text as it is kept and shown: without what looks like a secret, and not longer than is worth reading. */
+export function keptText(text: string): string {
+  const shown = text.length > MAX_RENDERED ? `${text.slice(0, MAX_RENDERED)}\n# … ${text.length - MAX_RENDERED} characters more` : text
+  return withoutSecretValues(shown)
+}

@@ -6,7 +6,7 @@ import type { StoredEvent } from '../events/event.js'
 import { type CompiledReaction, type CompileSls, inSaltsOrder, type ReactionCall, type SlsEvent, type SlsFault } from './compiled.js'
 import { type LintWarning, lintTemplate } from './lint.js'
 import { TemplateError } from './render.js'
-import { withoutSecretValues } from './secrets.js'
+import { keptText } from './secrets.js'
 import { type SlsFiles, SlsMissing, type SlsSource } from './sources.js'
 
 /** What of a rule is tried. */
@@ -64,9 +64,6 @@ export interface Trial {
   /** All calls of all rules in the order in which they would be made. */
   readonly calls: readonly TriedCall[]
 }
-
-/** Characters of rendered text that are shown and kept: more than any SLS that a person wrote for a person. */
-export const MAX_RENDERED = 16 * 1024
 
 /** Tries rules, given in their order, that match the event's tag. Throws nothing but mistakes of brine itself. */
 export async function tryRules(rules: readonly TrialRule[], event: SlsEvent, options: TrialOptions): Promise<Trial> {
@@ -150,12 +147,6 @@ function lintOf(text: string): LintWarning[] {
 function shown({ section, call }: CompiledReaction): Pick<TriedCall, 'section' | 'call'> {
   const { order: _, ...rest } = call
   return { section, call: rest }
-}
-
-/** Rendered text as it is kept and shown: without what looks like a secret, and not longer than is worth reading. */
-export function keptText(text: string): string {
-  const shown = text.length > MAX_RENDERED ? `${text.slice(0, MAX_RENDERED)}\n# … ${text.length - MAX_RENDERED} characters more` : text
-  return withoutSecretValues(shown)
 }
 
 /** A pasted event as the loop guards look at one: it comes from outside. */

@@ -85,6 +85,8 @@ export interface EventStore {
   /** Appends all, in this order and with no other writer's event between them, or none. */
   append(events: readonly NewEvent[], options?: { idempotencyKey?: string }): Promise<Appended>
   get(seq: Seq): Promise<StoredEvent | null>
+  /** Events whose cause is this one, oldest first, `limit` at most. */
+  causedBy(seq: Seq, limit: number): Promise<readonly StoredEvent[]>
   /** Seq of the newest committed event, 0 when there is none. Never goes back, also when events are trimmed. */
   head(): Promise<Seq>
   /** Seq of the oldest event still kept; head + 1 when there is none. */
@@ -298,6 +300,25 @@ export interface PlanRecord extends NewPlan {
   readonly state: PlanState
   readonly error: string | null
   readonly attempts: number
+  /** When it last moved; 0 before it was worked on. */
+  readonly changedUs: number
+}
+
+export interface PlanQuery {
+  readonly rule?: string
+  readonly event?: Seq
+  readonly state?: PlanState
+  readonly fromUs?: number
+  readonly untilUs?: number
+  /** Plans with a smaller id: where the next page starts (newest first). */
+  readonly before?: number
+  readonly limit: number
+}
+
+/** What is to be tried again by hand: plans by id, reactions by id with the job id of their next dispatch. */
+export interface Redrive {
+  readonly plans: readonly number[]
+  readonly reactions: readonly { readonly id: number; readonly jid: string }[]
 }
 
 /** One call that a rendered SLS asks for. */
@@ -330,6 +351,12 @@ export interface ReactionQuery {
   readonly event?: Seq
   readonly jid?: string
   readonly state?: ReactionState
+  /** Planned within these times (microseconds since 1970 UTC), both included. */
+  readonly fromUs?: number
+  readonly untilUs?: number
+  /** To events within these positions, both included. */
+  readonly fromEvent?: Seq
+  readonly untilEvent?: Seq
   /** Reactions with a smaller id: where the next page starts (newest first). */
   readonly before?: number
   readonly limit: number
@@ -342,10 +369,17 @@ export interface ReactionStore {
   plan(plans: readonly NewPlan[], upTo: Seq): Promise<void>
   /** Plans to work on (planned, or failed with `retryUs` reached), oldest event first. */
   openPlans(nowUs: number, limit: number): Promise<readonly PlanRecord[]>
-  /** The plan is rendered: its reactions are written, once. A plan that is rendered already stays as it is. Returns its reactions. */
-  rendered(plan: number, reactions: readonly NewReaction[], nowUs: number): Promise<readonly ReactionRecord[]>
+  /** The plan is rendered: its reactions are written, once. `text` is what is kept of the SLS for the audit. A plan that is rendered already stays as it is. Returns its reactions. */
+  rendered(plan: number, reactions: readonly NewReaction[], nowUs: number, text?: string): Promise<readonly ReactionRecord[]>
   /** The plan could not be rendered. With `retryUs` it is tried again then, without it is dead. Events tell of it. */
-  renderFailed(plan: number, error: string, retryUs: number | null, nowUs: number, events: readonly NewEvent[]): Promise<void>
+  renderFailed(
+    plan: number,
+    error: string,
+    retryUs: number | null,
+    nowUs: number,
+    events: readonly NewEvent[],
+    text?: string
+  ): Promise<void>
   /** Reactions planned and not dispatched yet, and due (`retryUs` reached), oldest first. */
   openReactions(nowUs: number, limit: number): Promise<readonly ReactionRecord[]>
   /** Reactions of the given state, for recovery at start. */
@@ -363,6 +397,15 @@ export interface ReactionStore {
   list(query: ReactionQuery): Promise<readonly ReactionRecord[]>
   /** Plans of one event, with their errors: for the trace. */
   plansOf(event: Seq): Promise<readonly PlanRecord[]>
+  /** Rendered texts that are kept for the plans of an event, by plan. */
+  textsOf(event: Seq): Promise<ReadonlyMap<number, string>>
+  plans(query: PlanQuery): Promise<readonly PlanRecord[]>
+  get(id: number): Promise<ReactionRecord | null>
+  /**
+   * Makes dead plans, and dead or failed reactions, planned again, as if nobody had tried them, and appends the events. What is in another
+   * state by now is left alone. Returns how many there were.
+   */
+  redrive(what: Redrive, nowUs: number, events: readonly NewEvent[]): Promise<{ plans: number; reactions: number }>
   trim(beforeUs: number, limit: number): Promise<number>
 }
 

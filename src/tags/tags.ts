@@ -37,6 +37,8 @@ export const netapiHook = (path: string) => (path === '' ? 'salt/netapi/hook' : 
 export const fileserverUpdate = (backend: string) => `salt/fileserver/${backend}/update`
 /** A reaction that could not be rendered, or was given up: brine's own, Salt only writes a log line. */
 export const reactorError = (rule: string) => `salt/reactor/${rule}/error`
+/** Dead letters of a rule were driven again by hand: brine's own. */
+export const reactorRetry = (rule: string) => `salt/reactor/${rule}/retry`
 /** A rule was stored, changed or removed through the API: brine's own. */
 export const reactorRule = (rule: string) => `salt/reactor/${rule}/rule`
 

@@ -31,6 +31,10 @@ export class MemoryEvents implements EventStore {
     return this.events.find(event => event.seq === seq) ?? null
   }
 
+  async causedBy(seq: Seq, limit: number): Promise<readonly StoredEvent[]> {
+    return this.events.filter(event => event.cause?.seq === seq).slice(0, limit)
+  }
+
   async head(): Promise<Seq> {
     return this.#head
   }

@@ -76,7 +76,7 @@ function negated([a, b]: Pair): Pair {
   return [-a, -b]
 }
 
-const LN2: Pair = [0.6931471805599453, 2.3190468138462996e-17]
+const LN2: Pair = [Math.LN2, 2.3190468138462996e-17]
 
 /** `e ** a`: a reduced to a 512th of what lies within ln 2, a short series, and nine squarings. */
 function exponential(a: Pair): Pair {

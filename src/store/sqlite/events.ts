@@ -216,12 +216,14 @@ const COLUMNS = 'seq, tag, json, stamp_us, source, cause_seq, cause_depth'
 
 export function eventReads(db: Database) {
   const get = db.prepare(`SELECT ${COLUMNS} FROM events WHERE seq = ?`).raw()
+  const causedBy = db.prepare(`SELECT ${COLUMNS} FROM events WHERE cause_seq = ? ORDER BY seq LIMIT ?`).raw()
   const oldest = db.prepare('SELECT ifnull((SELECT min(seq) FROM events), head + 1) FROM log').pluck()
   const head = db.prepare('SELECT head FROM log').pluck()
   const times = timeIndex(db)
   const pages = pageReader(db)
   return {
     'events.get': (seq: Seq): EventRow | null => (get.get(seq) as EventRow | undefined) ?? null,
+    'events.causedBy': ([seq, limit]: [seq: Seq, limit: number]): EventRow[] => causedBy.all(seq, limit) as EventRow[],
     'events.oldest': (_: null): Seq => oldest.get() as Seq,
     'events.count': (_: null): number => (head.get() as Seq) + 1 - (oldest.get() as Seq),
     'events.seqBefore': (us: number): Seq => times.seqBefore(us),
@@ -373,6 +375,10 @@ export class SqliteEvents implements EventStore {
   async get(seq: Seq): Promise<StoredEvent | null> {
     const row = await this.#readers.ask('events.get', seq)
     return row === null ? null : eventOf(row)
+  }
+
+  async causedBy(seq: Seq, limit: number): Promise<readonly StoredEvent[]> {
+    return (await this.#readers.ask('events.causedBy', [seq, limit])).map(eventOf)
   }
 
   async head(): Promise<Seq> {
