@@ -26,11 +26,14 @@ export async function hardwareGrains(): Promise<Grains> {
 }
 
 async function dmiGrains(): Promise<Record<string, string>> {
-  const fields = { manufacturer: 'sys_vendor', productname: 'product_name', biosversion: 'bios_version', serialnumber: 'product_serial' }
+  const fields = {
+    ...{ biosversion: 'bios_version', biosreleasedate: 'bios_date', biosvendor: 'bios_vendor', boardname: 'board_name' },
+    ...{ manufacturer: 'sys_vendor', productname: 'product_name', serialnumber: 'product_serial', uuid: 'product_uuid' }
+  }
   const found: Record<string, string> = {}
   for (const [grain, file] of Object.entries(fields)) {
     const value = (await readText(`/sys/class/dmi/id/${file}`))?.trim()
-    if (value) found[grain] = value
+    if (value) found[grain] = grain === 'uuid' ? value.toLowerCase() : value
   }
   return found
 }

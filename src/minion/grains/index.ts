@@ -8,15 +8,25 @@ import { hardwareGrains } from './hardware.js'
 import { networkGrains } from './network.js'
 import { osGrains } from './os.js'
 import { shellOf } from './shell.js'
+import { siteGrains } from './site.js'
+import { serverId, systemGrains } from './system.js'
 
 /**
- * All grains of this machine, with Salt's names. Only files are read and no program is started, so it takes a few milliseconds. Order of
- * precedence, weakest first: the machine's, the grains file's, the configuration's; `id` is the minion's own.
+ * All grains of this machine, with Salt's names. Files are read and (but for systemctl) no program is started, so it takes a few milliseconds.
+ * Order of precedence, weakest first: the machine's, those of `_grains`, the grains file's, the configuration's; `id` is the minion's own.
  */
 export async function collectGrains(options: MinionOptions): Promise<Mapping> {
-  const [os, hardware, network, file] = await Promise.all([osGrains(), hardwareGrains(), networkGrains(), grainsOfFile(options)])
+  const [os, hardware, network, system, site, file] = await Promise.all([
+    osGrains(),
+    hardwareGrains(),
+    networkGrains(),
+    systemGrains(),
+    siteGrains(options),
+    grainsOfFile(options)
+  ])
   return {
-    ...{ ...os, ...hardware, ...network, ...agentGrains(options) },
+    ...{ ...system, ...os, ...hardware, ...network, groupname: system.groupname, ...agentGrains(options), server_id: serverId(options.id) },
+    ...site,
     ...file,
     ...options.grains,
     id: options.id

@@ -14,7 +14,7 @@ export async function networkGrains(): Promise<Grains> {
     ip_interfaces: Object.fromEntries(interfaces.map(([name, list]) => [name, list.map(({ address }) => address)])),
     ...{ ip4_interfaces: by('IPv4'), ip6_interfaces: by('IPv6') },
     hwaddr_interfaces: Object.fromEntries(interfaces.map(([name, list]) => [name, list[0]?.mac ?? ''])),
-    ...gateways((await readText('/proc/net/route')) ?? ''),
+    ...gateways((await readText('/proc/net/route')) ?? '', (await readText('/proc/net/ipv6_route')) ?? ''),
     dns: resolver((await readText('/etc/resolv.conf')) ?? '')
   }
 }
@@ -31,19 +31,49 @@ export function hostNames(nodename: string, hosts: string): Grains {
     ? nodename
     : lines.find(names => names.includes(nodename))?.find(name => name.startsWith(`${nodename}.`))
   const fqdn = full ?? nodename
-  return { nodename, localhost: nodename, fqdn, host: short, domain: fqdn.includes('.') ? fqdn.slice(fqdn.indexOf('.') + 1) : '' }
+  const known = hosts.split('\n').flatMap(line => {
+    const [address, ...names] = line.replace(/#.*/, '').trim().split(/\s+/)
+    return address && names.includes(fqdn) ? [address] : []
+  })
+  const addresses = { fqdn_ip4: known.filter(address => !address.includes(':')), fqdn_ip6: known.filter(address => address.includes(':')) }
+  return {
+    ...addresses,
+    fqdns: fqdn.includes('.') ? [fqdn] : [],
+    nodename,
+    localhost: nodename,
+    fqdn,
+    host: short,
+    domain: fqdn.includes('.') ? fqdn.slice(fqdn.indexOf('.') + 1) : ''
+  }
 }
 
-/** The default route of /proc/net/route, whose addresses are hexadecimal in the machine's byte order. */
-export function gateways(routes: string): Grains {
+/** The default routes: IPv4 as a grain `ip4_gw`, IPv6 as `ip6_gw`, an address or False; `ip_gw` is True when there is one. */
+export function gateways(routes: string, routes6 = ''): Grains {
+  const [ip4_gw, ip6_gw] = [gateway4(routes), gateway6(routes6)]
+  return { ip_gw: ip4_gw !== false || ip6_gw !== false, ip4_gw, ip6_gw }
+}
+
+/** A line of /proc/net/ipv6_route: destination, its prefix, source, its prefix, next hop … as 32 hexadecimal digits. */
+function gateway6(routes: string): string | false {
+  for (const line of routes.split('\n')) {
+    const [destination, prefix, , , hop] = line.split(/\s+/)
+    if (destination === undefined || prefix !== '00' || /[^0]/.test(destination) || hop === undefined || !/[^0]/.test(hop)) continue
+    const address = (hop.match(/.{4}/g) ?? []).map(part => part.replace(/^0{1,3}/, '')).join(':')
+    return new URL(`http://[${address}]/`).hostname.slice(1, -1)
+  }
+  return false
+}
+
+/** The addresses of /proc/net/route are hexadecimal in the machine's byte order. */
+function gateway4(routes: string): string | false {
   for (const line of routes.split('\n').slice(1)) {
     const [, destination, gateway] = line.split(/\s+/)
     if (destination !== '00000000' || gateway === undefined || !/^[0-9A-F]{8}$/i.test(gateway)) continue
     const bytes = Buffer.from(gateway, 'hex')
     if (os.endianness() === 'LE') bytes.reverse()
-    return { ip_gw: true, ip4_gw: [...bytes].join('.') }
+    return [...bytes].join('.')
   }
-  return { ip_gw: false, ip4_gw: false }
+  return false
 }
 
 /** Salt's `dns` grain. */

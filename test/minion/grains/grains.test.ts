@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto'
 import t from 'tap'
 import { collectGrains } from '../../../src/minion/grains/index.js'
 import { gateways, hostNames, resolver } from '../../../src/minion/grains/network.js'
 import { distributionGrains } from '../../../src/minion/grains/os.js'
 import { parseAssignments } from '../../../src/minion/grains/read.js'
+import { kernelParameters, localeInfo, raidArrays, serverId } from '../../../src/minion/grains/system.js'
 import { minionOptions } from '../../../src/minion/options.js'
 import { minionTest } from '../../helpers/executor.js'
 
@@ -61,21 +63,55 @@ t.test('distributions have the names that Salt gives them', async t => {
 
 t.test('names: a full name comes from the machine or its hosts file, never from a name server', async t => {
   const hosts = '127.0.0.1 localhost\n10.0.0.5 web1.example.com web1 # comment\n'
-  t.same(hostNames('web1', hosts), { nodename: 'web1', localhost: 'web1', fqdn: 'web1.example.com', host: 'web1', domain: 'example.com' })
+  t.same(hostNames('web1', hosts), {
+    ...{ nodename: 'web1', localhost: 'web1', fqdn: 'web1.example.com', host: 'web1', domain: 'example.com' },
+    ...{ fqdn_ip4: ['10.0.0.5'], fqdn_ip6: [], fqdns: ['web1.example.com'] }
+  })
   t.match(hostNames('db.example.org', hosts), { fqdn: 'db.example.org', host: 'db', domain: 'example.org' })
   t.match(hostNames('other', hosts), { fqdn: 'other', host: 'other', domain: '' })
 })
 
 t.test('the gateway and the name servers are read from the system', async t => {
   const routes = 'Iface\tDestination\tGateway \tFlags\neth0\t00000000\t010011AC\t0003\neth0\t000011AC\t00000000\t0001\n'
-  t.same(gateways(routes), { ip_gw: true, ip4_gw: '172.17.0.1' })
-  t.same(gateways(''), { ip_gw: false, ip4_gw: false })
+  t.same(gateways(routes), { ip_gw: true, ip4_gw: '172.17.0.1', ip6_gw: false })
+  t.same(gateways(''), { ip_gw: false, ip4_gw: false, ip6_gw: false })
+  const zeros = '0'.repeat(32)
+  const routes6 = `${zeros} 00 ${zeros} 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003 eth0\n`
+  t.same(gateways('', routes6), { ip_gw: true, ip4_gw: false, ip6_gw: 'fe80::1' })
   t.match(resolver('# x\nnameserver 10.0.0.1\nnameserver fd00::1\nsearch a.example b.example\n'), {
     nameservers: ['10.0.0.1', 'fd00::1'],
     ip4_nameservers: ['10.0.0.1'],
     ip6_nameservers: ['fd00::1'],
     search: ['a.example', 'b.example']
   })
+})
+
+t.test('kernel parameters, locale, arrays and server_id have Salt’s forms', t => {
+  t.same(kernelParameters('ro quiet root=UUID=ab-c panic="a b"\n'), [
+    ['ro', null],
+    ['quiet', null],
+    ['root', 'UUID=ab-c'],
+    ['panic', 'a b']
+  ])
+  t.match(localeInfo({ LANG: 'de_DE.UTF-8' }), { defaultlanguage: 'de_DE', defaultencoding: 'UTF-8', timezone: String })
+  t.same(raidArrays('Personalities : [raid1]\nmd0 : active raid1 sda1[0]\nmd1 : inactive sdb\n'), ['md0'])
+  // hashlib.sha256(b'web1').hexdigest() as an integer, modulo 2 ** 31
+  t.equal(serverId('web1'), Number(BigInt(`0x${createHash('sha256').update('web1').digest('hex')}`) % BigInt(2 ** 31)))
+  t.end()
+})
+
+t.test('the site’s own grains come from files of _grains, once they are synced; one that hangs or breaks costs itself', async t => {
+  const { value } = await minionTest(t, {
+    files: {
+      '_grains/site.js':
+        "export const rack = () => ({ rack: 'r7' })\nexport async function late(all) { return { also: all.rack } }\nexport const no = () => 5",
+      '_grains/zbroken.js': 'throw new Error("no")'
+    }
+  })
+  const warned = new Promise<Error>(resolve => process.once('warning', resolve))
+  t.same(await value('saltutil.sync_grains'), ['grains.site', 'grains.zbroken'])
+  t.match(await value('grains.item', 'rack', 'also'), { rack: 'r7', also: 'r7' })
+  t.match((await warned).message, /zbroken\.js: no/)
 })
 
 t.test('a minion has the grains that targeting and states rely on', async t => {
