@@ -188,11 +188,13 @@ class Rights {
 
   #mayCall({ kind, fun, args, kwargs }: ServerAction): boolean {
     const [module, name, ...rest] = fun.split('.')
-    if (!module || !name || rest.length > 0) return false
+    const isName = Boolean(module && name) && rest.length === 0
     return this.#special.some(special => {
       const isKind = special.name === kind || special.name === `${kind}s`
+      // What is no function is told so to those who may call them all.
+      if (!isName) return isKind && special.rules === null
       if (!isKind && special.name !== module) return false
-      return special.rules === null || special.rules.some(rule => permits(rule, isKind ? fun : name, args, kwargs))
+      return special.rules === null || special.rules.some(rule => permits(rule, isKind ? fun : name!, args, kwargs))
     })
   }
 

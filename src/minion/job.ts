@@ -10,6 +10,7 @@ export interface Job {
   readonly tgtType?: string
   readonly user?: string
   readonly ret?: string
+  readonly metadata?: unknown
   /** What a function with keyword arguments gets as `__pub_…`, where it is not made of the fields above (`brine call`, schedule). */
   readonly published?: Readonly<Record<string, unknown>>
 }

@@ -309,8 +309,8 @@ export class Minion {
   }
 }
 
-function jobOf({ jid, fun, arg, tgt, tgt_type, user, ret }: JobMessage): Job {
-  return { jid, fun, arg, tgt, tgtType: tgt_type, user, ret }
+function jobOf({ jid, fun, arg, tgt, tgt_type, user, ret, metadata }: JobMessage): Job {
+  return { jid, fun, arg, tgt, tgtType: tgt_type, user, ret, ...(metadata === undefined ? {} : { metadata }) }
 }
 
 function interruption({ fun, arg }: Job): Outcome {

@@ -12,12 +12,24 @@ export const MAX_DEPTH = 200
 export function parseJson(text: string): unknown {
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = JSON.parse(withLongIntegers(text))
   } catch {
     throw brineError('BODY_MALFORMED', 'JSON', place(text, new Scanner(text).mistake()))
   }
   checkStructure(value, 'JSON')
   return value
+}
+
+/** Texts (to be left alone) and numbers. */
+const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g
+
+/**
+ * Integers that JavaScript would round become texts, as in YAML: a job id may come as a number (golden/api/jobs.json, runner-list-job-int).
+ * What is no JSON stays none: only such numbers are changed.
+ */
+function withLongIntegers(text: string): string {
+  if (!/\d{16}/.test(text)) return text
+  return text.replace(TOKENS, token => (/^-?[1-9]\d{15,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token))
 }
 
 /** Throws BODY_MALFORMED for nesting beyond the bound and for the key `__proto__`. */

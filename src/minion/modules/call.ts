@@ -21,6 +21,7 @@ export function publishedFields(job: Job, funArgs: readonly unknown[]): Publishe
     jid: job.jid,
     ret: job.ret ?? '',
     tgt_type: job.tgtType ?? 'glob',
+    ...(job.metadata === undefined ? {} : { metadata: job.metadata }),
     user: job.user ?? 'root'
   }
 }
