@@ -2,7 +2,8 @@ import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { refusals } from '../../src/plugins/errors.js'
 
-const Env = Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()]))
+// null first: coercion would make the empty text of it
+const Env = Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 255 })]))
 const Mapping = Type.Record(Type.String(), Type.Unknown())
 const Body = Type.Object(
   {
