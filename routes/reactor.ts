@@ -2,13 +2,9 @@ import { type FastifyPluginAsyncTypebox, type Static, Type } from '@fastify/type
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
-import { eventId, parseEventId, type StoredEvent } from '../src/events/event.js'
 import { refusals } from '../src/plugins/errors.js'
 import type { Rule } from '../src/reactor/rules.js'
-import type { Services } from '../src/services.js'
 import { stampOf } from '../src/shared/clock.js'
-import type { PlanRecord, ReactionRecord } from '../src/store/store.js'
-import { compileFilter } from '../src/tags/glob.js'
 import { TOKEN } from './schemas.js'
 
 /** Fields that a caller may set. The limits of their values are in `src/reactor/rules.ts`, which names the field it refuses. */
@@ -43,51 +39,11 @@ const Rules = Type.Object({
   next: Type.Optional(Type.String({ description: '`after` of the next page' }))
 })
 
-const ReactionState = Type.Union(['planned', 'dispatched', 'succeeded', 'failed', 'dead'].map(state => Type.Literal(state)))
-const Reaction = Type.Object({
-  id: Type.Integer(),
-  event: Type.String({ description: 'Id of the event that was reacted to' }),
-  rule: Type.String(),
-  sls: Type.String(),
-  section: Type.String(),
-  call: Type.Unknown(),
-  jid: Type.String(),
-  state: Type.String(),
-  error: Type.Union([Type.String(), Type.Null()]),
-  attempts: Type.Integer(),
-  planned: Type.String(),
-  changed: Type.String()
-})
-const Reactions = Type.Object({
-  reactions: Type.Array(Reaction),
-  next: Type.Optional(Type.Integer({ description: '`before` of the next page' }))
-})
-const Plan = Type.Object({
-  rule: Type.String(),
-  version: Type.Integer(),
-  sls: Type.String(),
-  state: Type.String(),
-  error: Type.Union([Type.String(), Type.Null()]),
-  attempts: Type.Integer(),
-  reactions: Type.Array(Reaction)
-})
-const Trace = Type.Object({
-  id: Type.String(),
-  tag: Type.String(),
-  cause: Type.Union([Type.Null(), Type.Object({ id: Type.String(), depth: Type.Integer() })]),
-  plans: Type.Array(Plan)
-})
-
 const Id = Type.Object({ id: Type.String() })
 const common = { tags: ['reactor'], security: TOKEN }
 
-/** Rules and reactions. Behind a token; whoever may see or change rules is asked of `caller.may`. */
+/** Rules. Behind a token; whoever may see or change them is asked of `caller.may`. */
 export const reactor: FastifyPluginAsyncTypebox = async app => {
-  await app.register(rules)
-  await app.register(reactions)
-}
-
-const rules: FastifyPluginAsyncTypebox = async app => {
   const { services } = app
   const list = {
     ...common,
@@ -172,57 +128,6 @@ const rules: FastifyPluginAsyncTypebox = async app => {
   })
 }
 
-const reactions: FastifyPluginAsyncTypebox = async app => {
-  const { services } = app
-  const list = {
-    ...common,
-    summary: 'Reactions, newest first',
-    description:
-      'Each call that was planned because of an event, and what became of it. `dead`: it was given up before anything was published.',
-    querystring: Type.Object(
-      {
-        rule: Type.Optional(Type.String()),
-        event: Type.Optional(Type.String({ description: 'Id of an event' })),
-        jid: Type.Optional(Type.String()),
-        state: Type.Optional(ReactionState),
-        before: Type.Optional(Type.Integer({ minimum: 1, description: 'Reactions with a smaller id' })),
-        limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 }))
-      },
-      { additionalProperties: false }
-    ),
-    response: { 200: Reactions, ...refusals(400, 401, 403, 404) }
-  }
-  app.get('/reactor/reactions', { schema: list }, async request => {
-    allow(request.caller, false)
-    const { event, limit = 100, ...query } = request.query
-    const about = event === undefined ? {} : { event: seqOf(services, event) }
-    const page = await services.store.reactions.list({ ...(query as { rule?: string; state?: ReactionRecord['state'] }), ...about, limit })
-    const shown = page.map(reaction => shownReaction(services, reaction))
-    return { reactions: shown, ...(page.length === limit ? { next: page[limit - 1]!.id } : {}) }
-  })
-
-  const trace = {
-    ...common,
-    summary: 'What an event led to',
-    description:
-      'The SLS files that were rendered because of it, the calls they asked for, and what became of those; `cause` is what led to the event itself.',
-    params: Id,
-    response: { 200: Trace, ...refusals(401, 403, 404) }
-  }
-  app.get('/events/:id/trace', { schema: trace }, async request => {
-    const event = await visibleEvent(services, request.params.id, request.caller)
-    allow(request.caller, false)
-    const { plans, reactions } = await services.reactor.traceOf(event.seq)
-    const { epoch } = services.store.events
-    return {
-      id: request.params.id,
-      tag: event.tag,
-      cause: event.cause && { id: eventId(epoch, event.cause.seq), depth: event.cause.depth },
-      plans: plans.map(plan => shownPlan(services, plan, reactions))
-    }
-  })
-}
-
 /** @throws NOT_PERMITTED */
 function allow(caller: Caller, write: boolean): void {
   if (!caller.may({ kind: 'rules', write }))
@@ -262,30 +167,4 @@ function shownRule({
 }: Rule): Static<typeof RuleAnswer> {
   const changed = changedUs === 0 ? null : stampOf(changedUs)
   return { id, version, tag, match, sls: [...sls], enabled, order, comment, source, changed_by: changedBy, changed }
-}
-
-function shownReaction({ store }: Services, reaction: ReactionRecord): Static<typeof Reaction> {
-  const { id, rule, sls, section, call, jid, state, error, attempts, plannedUs, changedUs } = reaction
-  const event = eventId(store.events.epoch, reaction.event)
-  return { id, event, rule, sls, section, call, jid, state, error, attempts, planned: stampOf(plannedUs), changed: stampOf(changedUs) }
-}
-
-function shownPlan(services: Services, plan: PlanRecord, reactions: readonly ReactionRecord[]): Static<typeof Plan> {
-  const { rule, version, sls, state, error, attempts } = plan
-  const own = reactions.filter(reaction => reaction.plan === plan.id).map(reaction => shownReaction(services, reaction))
-  return { rule, version, sls, state, error, attempts, reactions: own }
-}
-
-/** @throws NOT_FOUND for what is no id of this log */
-function seqOf({ store }: Services, id: string): number {
-  const parsed = parseEventId(id)
-  if (parsed === null || parsed.epoch !== store.events.epoch) throw brineError('NOT_FOUND', `event ${id.slice(0, 40)}`)
-  return parsed.seq
-}
-
-/** The event, when the caller may see it: what may not be seen is not there. @throws NOT_FOUND */
-async function visibleEvent(services: Services, id: string, { readable }: Caller): Promise<StoredEvent> {
-  const event = await services.store.events.get(seqOf(services, id))
-  if (event === null || readable === null || !compileFilter(readable)(event.tag)) throw brineError('NOT_FOUND', `event ${id.slice(0, 40)}`)
-  return event
 }

@@ -4,7 +4,7 @@ import type { Logger } from 'pino'
 import { REACTOR } from '../auth/permissions.js'
 import type { Config } from '../config/schema.js'
 import { brineError } from '../errors.js'
-import type { Seq, StoredEvent } from '../events/event.js'
+import type { StoredEvent } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import type { Hub } from '../hub/hub.js'
 import type { JidSource } from '../jobs/jid.js'
@@ -13,6 +13,7 @@ import { RUNNERS } from '../runners/index.js'
 import type { Clock } from '../shared/clock.js'
 import { parseYaml } from '../shared/yaml.js'
 import type { PlanRecord, ReactionRecord, Store } from '../store/store.js'
+import { reactorRetry } from '../tags/tags.js'
 import { WHEEL } from '../wheel/index.js'
 import { serverSignatures, slsCompiler } from './compile.js'
 import type { CompileSls, ReactionCall } from './compiled.js'
@@ -20,7 +21,7 @@ import { Dispatcher } from './dispatch.js'
 import { ReactorErrors } from './errors.js'
 import { Performer } from './performer.js'
 import { Planner } from './planner.js'
-import { Rules, readConfigRules } from './rules.js'
+import { type Author, Rules, readConfigRules } from './rules.js'
 import { JobSettler } from './settle.js'
 import { SlsFiles } from './sources.js'
 
@@ -133,13 +134,28 @@ export class Reactor {
     await this.#settler.sweep()
   }
 
-  /** What an event led to: its plans, each with its reactions. */
-  async traceOf(seq: Seq): Promise<{ plans: readonly PlanRecord[]; reactions: readonly ReactionRecord[] }> {
-    const [plans, reactions] = await Promise.all([
-      this.#o.store.reactions.plansOf(seq),
-      this.#o.store.reactions.list({ event: seq, limit: MAX_TRACED })
-    ])
-    return { plans, reactions: [...reactions].reverse() }
+  /**
+   * Drives dead plans, and dead or failed reactions, again: as if nobody had tried them, reactions under new job ids. An event per rule tells who
+   * asked. Returns how many there were; what has another state by now is left alone.
+   */
+  async redrive(
+    plans: readonly PlanRecord[],
+    reactions: readonly ReactionRecord[],
+    { user, source }: Author
+  ): Promise<{ plans: number; reactions: number }> {
+    const { store, events, clock, jids } = this.#o
+    const rules = [...new Set([...plans, ...reactions].map(({ rule }) => rule))]
+    if (rules.length === 0) return { plans: 0, reactions: 0 }
+    const ids = (of: readonly { readonly rule: string; readonly id: number }[], rule: string) =>
+      of.filter(each => each.rule === rule).map(({ id }) => id)
+    const told = rules.map(rule => {
+      const data = { rule, plans: ids(plans, rule), reactions: ids(reactions, rule), user }
+      return events.prepare(reactorRetry(rule), data, { source })
+    })
+    const again = reactions.map(({ id }) => ({ id, jid: jids.next() }))
+    const done = await store.reactions.redrive({ plans: plans.map(({ id }) => id), reactions: again }, clock.nowUs(), told)
+    this.#performer.look()
+    return done
   }
 
   async #endInterrupted(): Promise<void> {
@@ -155,9 +171,6 @@ export class Reactor {
 /** What templates see besides `tag` and `data`, as on a Salt master. Nothing of the configuration: it has secrets. */
 const MASTER = { id: `${hostname()}_master` }
 export const SURROUNDINGS = { salt: {}, grains: MASTER, opts: MASTER, pillar: {}, saltenv: 'base', sls: '' }
-
-/** Reactions of one event that a trace shows. */
-const MAX_TRACED = 1000
 
 /** The items of the setting `reactor`: a list, or the path of a YAML file with one. */
 export function reactorItems(setting: Config['reactor']): unknown {

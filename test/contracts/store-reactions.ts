@@ -44,10 +44,10 @@ function planning(t: Test, open: OpenStore): void {
     t.strictSame(
       plans.map(({ id: _, ...rest }) => rest),
       [
-        { ...plan(5), state: 'planned', error: null, attempts: 0 },
-        { ...plan(5, { sls: 'b.sls', position: 1 }), state: 'planned', error: null, attempts: 0 },
-        { ...plan(5, { version: 2, position: 2 }), state: 'planned', error: null, attempts: 0 },
-        { ...plan(5, { rule: 'q', position: 3 }), state: 'planned', error: null, attempts: 0 }
+        { ...plan(5), state: 'planned', error: null, attempts: 0, changedUs: 0 },
+        { ...plan(5, { sls: 'b.sls', position: 1 }), state: 'planned', error: null, attempts: 0, changedUs: 0 },
+        { ...plan(5, { version: 2, position: 2 }), state: 'planned', error: null, attempts: 0, changedUs: 0 },
+        { ...plan(5, { rule: 'q', position: 3 }), state: 'planned', error: null, attempts: 0, changedUs: 0 }
       ]
     )
     await reactions.plan([], 20)

@@ -72,7 +72,7 @@ t.test('a glob of SLS files is expanded, and salt:// is looked up in the file ro
   const seq = await bench.fire('go')
   const reactions = await bench.reactions(allEnded(3))
   t.strictSame(reactions.map(each => each.section).sort(), ['pa', 'pb', 'pr'])
-  const { plans } = await bench.reactor.traceOf(seq)
+  const plans = await bench.store.reactions.plansOf(seq)
   t.strictSame(
     plans.map(plan => [plan.sls.replace(bench.dir, ''), plan.state]),
     [
@@ -94,7 +94,7 @@ t.test('one bad SLS or reaction does not stop the others; each error is on the l
   const seq = await bench.fire('go')
   const reactions = await bench.reactions(allEnded(6))
   t.strictSame(pack(reactions), { good: 'succeeded', bad: 'dead', odd: 'dead', none: 'dead', absent: 'dead', ping: 'succeeded' })
-  const { plans } = await bench.reactor.traceOf(seq)
+  const plans = await bench.store.reactions.plansOf(seq)
   t.match(plans[0], { state: 'dead', error: /bad\.sls.*line 1.*nosuch/ })
   const errors = (await bench.log()).filter(event => event.tag.endsWith('/error'))
   t.equal(errors.length, 5)
@@ -113,7 +113,7 @@ t.test('a missing SLS is tried again with growing pauses until it is there, or a
   const seq = await bench.fire('go')
   await bench.event(event => event.tag.endsWith('/error'))
   writeFileSync(file, PING)
-  t.match((await bench.reactor.traceOf(seq)).plans, [{ state: 'failed', attempts: 1, error: /no such file/ }])
+  t.match(await bench.store.reactions.plansOf(seq), [{ state: 'failed', attempts: 1, error: /no such file/ }])
   bench.clock.pass(2)
   await bench.reactor.look()
   t.match(pack(await bench.reactions(allEnded(1))), { ping: 'succeeded' })
@@ -122,12 +122,12 @@ t.test('a missing SLS is tried again with growing pauses until it is there, or a
   const gone = await bench.fire('gone')
   const dead = bench.event(event => event.tag.endsWith('/error') && event.data.state === 'dead')
   for (const attempts of [1, 2]) {
-    while ((await bench.reactor.traceOf(gone)).plans[0]?.attempts !== attempts) await new Promise(resolve => setImmediate(resolve))
+    while ((await bench.store.reactions.plansOf(gone))[0]?.attempts !== attempts) await new Promise(resolve => setImmediate(resolve))
     bench.clock.pass(100)
     await bench.reactor.look()
   }
   t.match(JSON.parse((await dead).json), { state: 'dead', attempts: 3 })
-  t.match((await bench.reactor.traceOf(gone)).plans, [{ state: 'dead' }])
+  t.match(await bench.store.reactions.plansOf(gone), [{ state: 'dead' }])
 })
 
 t.test('a chain of reactions that never ends is stopped at reactor_max_depth, and the end is a dead letter', async t => {
