@@ -1,3 +1,4 @@
+import { unwatchFile, watchFile } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../config/schema.js'
@@ -7,11 +8,14 @@ import { writeDurably } from '../minion/disk.js'
 import { Executor } from '../minion/executor.js'
 import { collectGrains } from '../minion/grains/index.js'
 import { Minion } from '../minion/minion.js'
+import { MinionReactor } from '../minion/reactions.js'
 import { ScheduleBook } from '../minion/schedule/book.js'
 import type { Entry } from '../minion/schedule/entry.js'
 import { scheduleFileOf } from '../minion/schedule/file.js'
-import { minionDir, optionsOf, remembered } from '../minion/settings.js'
+import { minionDir, minionId, optionsOf, remembered } from '../minion/settings.js'
+import { notifySystemd } from '../minion/systemd.js'
 import { createLog } from '../shared/log.js'
+import { sleep } from '../shared/sleep.js'
 
 /** What running jobs get when the agent is asked to stop; then they are killed. Service managers wait longer than that. */
 const GRACE_MS = 10_000
@@ -29,7 +33,10 @@ export interface RunningMinion {
  * first, a second signal kills them. Started by a server (with an IPC channel to it), it ends when that does, however that ends.
  * Throws DIRECTORY_LOCKED, CONFIG_INVALID.
  */
-export async function runMinion(config: Config, log: Logger = createLog({ level: config.log_level })): Promise<RunningMinion> {
+export async function runMinion(
+  config: Config,
+  { log = createLog({ level: config.log_level }), reload = null }: { log?: Logger; reload?: Reload | null } = {}
+): Promise<RunningMinion> {
   const dir = minionDir(config)
   const options = optionsOf(config)
   const { id } = options
@@ -41,7 +48,8 @@ export async function runMinion(config: Config, log: Logger = createLog({ level:
     ...{ config: options.schedule, file: scheduleFileOf(options), own: ownJobs(config, masterless) },
     fire: (tag, data) => bus.fire(tag, data)
   }).load(log)
-  const minion = new Minion({
+  let executor: Executor | null = null
+  const minion: Minion = new Minion({
     id,
     urls,
     dir,
@@ -52,12 +60,98 @@ export async function runMinion(config: Config, log: Logger = createLog({ level:
     spoolBytes: config.minion_spool_bytes,
     acceptanceWaitMs: config.acceptance_wait_time * 1000,
     reconnectMs: { first: config.recon_default, max: config.recon_max },
-    runner: async (master, onGrains) =>
-      new Executor({ options, grains: await collectGrains(options), master, log, onGrains, schedule: book }),
+    runner: async (master, onGrains) => {
+      executor = new Executor({ options, grains: await collectGrains(options), master, log, onGrains, schedule: book })
+      return executor
+    },
     log
   })
+  if (config.random_startup_delay > 0 && !masterless) await sleep(Math.random() * config.random_startup_delay * 1000)
   await minion.start()
-  return { minion, ended: untilToldToStop(minion) }
+  const reactor = new MinionReactor({
+    ...{ rules: config.reactor, fileRoots: config.file_roots, log, run: (fun, arg) => minion.runLocal(fun, arg) },
+    context: () => ({ grains: executor?.grains ?? {}, opts: { ...options.settings, ...options }, saltenv: 'base' })
+  })
+  await reactor.start(bus)
+  const undo = [
+    notifySystemd(),
+    watchMemory(config.minion_memory_mib, log),
+    reload === null ? () => {} : watchConfig(reload, next => applyConfig(next, { config, executor, book, log }), log)
+  ]
+  const ended = untilToldToStop(minion).finally(async () => {
+    for (const end of undo) end()
+    await reactor.stop()
+  })
+  return { minion, ended }
+}
+
+/** How the configuration is read anew, and the files that it came from. */
+export interface Reload {
+  readonly files: readonly string[]
+  /** Throws CONFIG_INVALID. */
+  read(): Config
+}
+
+/** Files are looked at so often; an editor writes one in several steps. */
+const LOOK_MS = 5000
+const MEMORY_LOOK_MS = 15_000
+/** What only another start can change. */
+const AT_START = ['id', 'master', 'minion_dir', 'data_dir', 'minion_spool_bytes', 'reactor', 'minion_memory_mib'] as const
+
+/** On SIGHUP, and when a file of the configuration was changed. A configuration with mistakes is told of, and the old one stays. */
+function watchConfig({ files, read }: Reload, apply: (config: Config) => Promise<void>, log: Logger): () => void {
+  let last = Promise.resolve()
+  const again = () => {
+    last = last.then(async () => {
+      try {
+        await apply(read())
+        log.info('the configuration was read anew')
+      } catch (error) {
+        log.error({ error: (error as Error).message }, 'the configuration has mistakes; the one before stays')
+      }
+    })
+  }
+  const changed = (now: { mtimeMs: number }, before: { mtimeMs: number }) => {
+    if (now.mtimeMs !== before.mtimeMs) again()
+  }
+  process.on('SIGHUP', again)
+  for (const file of files) watchFile(file, { interval: LOOK_MS, persistent: false }, changed)
+  return () => {
+    process.off('SIGHUP', again)
+    for (const file of files) unwatchFile(file, changed)
+  }
+}
+
+interface Running {
+  config: Config
+  readonly executor: Executor | null
+  readonly book: ScheduleBook
+  readonly log: Logger
+}
+
+/** Jobs that run keep what they have; jobs of the schedule that stayed the same keep their times. */
+async function applyConfig(next: Config, running: Running): Promise<void> {
+  const { config, executor, book, log } = running
+  const late = AT_START.filter(name => JSON.stringify(next[name]) !== JSON.stringify(config[name]))
+  if (late.length > 0) log.warn({ settings: late }, 'these settings count from the next start on')
+  await executor?.configure({ ...optionsOf(next), id: minionId(config) })
+  if (JSON.stringify(next.schedule) !== JSON.stringify(config.schedule)) book.setConfig(config.schedule, next.schedule)
+  log.level = next.log_level
+  running.config = next
+}
+
+/** An agent that takes ever more memory ends in good order, for its service manager (or server) to start it anew. */
+function watchMemory(limitMib: number, log: Logger): () => void {
+  if (limitMib <= 0) return () => {}
+  const timer = setInterval(() => {
+    const mib = Math.round(process.memoryUsage.rss() / 1024 / 1024)
+    if (mib <= limitMib) return
+    log.error({ mib, limitMib }, 'the minion takes too much memory (minion_memory_mib) and ends, to be started again')
+    process.exitCode = 1
+    process.kill(process.pid, 'SIGTERM')
+  }, MEMORY_LOOK_MS)
+  timer.unref()
+  return () => clearInterval(timer)
 }
 
 /** Where `brine call` finds the id and the server that this minion has, however they were given. */

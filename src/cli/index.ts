@@ -151,7 +151,22 @@ function addProcesses(program: Command, context: Context): void {
     .option('--log-level <level>', 'least level that is logged')
   examples(minion, 'brine minion --id web1 --master http://brine.example:8000 --dir /var/lib/brine-minion')
   does(minion, context, async (options: never) => (await import('./minion.js')).minion(terminal, options))
+  addInstall(minion, context)
   addCall(program, context)
+}
+
+function addInstall(minion: Command, context: Context): void {
+  const { terminal } = context
+  const install = minion
+    .command('install')
+    .description('write a systemd unit that runs a minion with these options')
+    .option('--print', 'print the unit instead of writing it')
+    .option('--unit <file>', 'where it goes; /etc/systemd/system/brine-minion.service by default')
+  examples(install, 'brine minion install --print\nbrine minion --master http://brine.example:8000 --dir /var/lib/brine-minion install')
+  does(install, context, async (options: never, command: never) => {
+    const given = (command as Command).optsWithGlobals()
+    return (await import('./minion.js')).install(terminal, { ...given, ...(options as object) })
+  })
 }
 
 /** Salt's salt-call. Arguments may look like options (`-1`): what is not known here belongs to the function. */
@@ -215,6 +230,18 @@ function addEvents(program: Command, context: Context): void {
     "brine event send ci/done/42 status=ok seconds=12\nbrine event send myco/tag '{success: True, message: It works!}'\nbrine event send ci/report --json - < report.json\nbrine event send --lines < events.ndjson"
   )
   does(send, context, async (tag: never, texts: never, options: never) => (await import('./event.js')).send(terminal, tag, texts, options))
+
+  const trace = formatted(remote(event.command('trace <id>')))
+    .description('what an event led to, as a tree: rules, SLS files, calls, jobs, returns, further events')
+    .option('--rendered', 'also print what the SLS files rendered to')
+  examples(trace, 'brine event trace 1a2b3c4d-42\nbrine event trace 1a2b3c4d-42 --rendered\nbrine event trace 1a2b3c4d-42 --out json')
+  does(trace, context, async (id: never, options: never) => (await import('./trace.js')).trace(terminal, id, options))
+
+  const reEmit = formatted(remote(event.command('re-emit <id>'))).description(
+    'fire an event again, with the same data and itself as the cause; prints the new id'
+  )
+  examples(reEmit, 'brine event re-emit 1a2b3c4d-42')
+  does(reEmit, context, async (id: never, options: never) => (await import('./trace.js')).reEmit(terminal, id, options))
 }
 
 // ── functions and keys ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -375,6 +402,43 @@ function addReactor(program: Command, context: Context): void {
   does(test, context, async (tag: never, texts: never, options: never) =>
     (await import('./reactor-test.js')).test(terminal, tag, texts, options)
   )
+
+  const filtered = (command: Command) =>
+    formatted(remote(command))
+      .option('--rule <id>', 'those of this rule')
+      .option('--event <id>', 'those because of this event')
+      .option('--since <start>', 'from this time on (UTC, or 15m ago)')
+      .option('--until <end>', 'up to this time')
+  const reactions = filtered(reactor.command('reactions'))
+    .description('what was done because of events, newest first')
+    .addOption(new Option('--state <state>', 'in this state').choices(['planned', 'dispatched', 'succeeded', 'failed', 'dead']))
+    .option('--jid <jid>', 'the one with this job')
+    .option('--limit <n>', 'so many at most; 100 by default', number)
+  examples(reactions, 'brine reactor reactions --state dead\nbrine reactor reactions --rule restart-app --since 1h --out json')
+  does(reactions, context, async (options: never) => (await import('./trace.js')).reactions(terminal, options))
+
+  const retry = filtered(reactor.command('retry [id]'))
+    .description('try a dead letter again: a reaction by its id, or all that match; --plan: an SLS that could not be rendered')
+    .option('--plan', 'the id is one of a plan')
+    .addOption(new Option('--state <state>', 'failed: reactions that ran and failed').choices(['dead', 'failed']))
+  examples(retry, 'brine reactor retry 17\nbrine reactor retry --plan 12\nbrine reactor retry --rule restart-app --since 2h')
+  does(retry, context, async (id: never, options: never) => (await import('./trace.js')).retry(terminal, id, options))
+
+  const backtest = formatted(remote(reactor.command('backtest')))
+    .description('what rules would have done about the events of the past, compared with what was done; nothing is executed')
+    .option('--tag <glob>', 'with --sls: events with such tags')
+    .option('--sls <file>', 'try this SLS file (as it is here); repeatable', several)
+    .option('-c, --config <file>', 'try the rules of this configuration in the place of those in use; repeatable', several)
+    .option('--rule <id>', 'only this rule of the server')
+    .option('--since <start>', 'begin there: earliest (default), an event id, a UTC time, or 15m (ago)')
+    .option('--until <end>', 'end there: an event id or a UTC time; now by default')
+    .option('--samples <n>', 'so many examples of each kind; 5 by default', number)
+    .option('--quiet', 'no progress on stderr')
+  examples(
+    backtest,
+    "brine reactor backtest --since 7d\nbrine reactor backtest --tag 'salt/beacon/*/load/*' --sls new.sls --since 30d\nbrine reactor backtest -c candidate.yaml --since 24h --out json"
+  )
+  does(backtest, context, async (options: never) => (await import('./backtest.js')).backtest(terminal, options))
 }
 
 function addConfig(program: Command, context: Context): void {

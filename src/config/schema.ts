@@ -249,7 +249,10 @@ external_auth:
   Reactor: {
     reactor: reactor({
       default: [],
-      meaning: 'Which SLS files are rendered for which event tags, in order. Paths may have globs; salt:// is looked up in file_roots.',
+      for: 'both',
+      meaning:
+        'Which SLS files are rendered for which event tags, in order. Paths may have globs; salt:// is looked up in file_roots. In the ' +
+        'configuration of a minion: caller reactions to events on its own bus.',
       example: `
 reactor:
   - 'salt/minion/*/start': [/srv/reactor/start.sls]

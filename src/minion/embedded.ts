@@ -147,9 +147,9 @@ export class EmbeddedMinion {
   }
 }
 
-/** The minion's settings as the server has them; those that the flags give are left out. */
+/** The minion's settings as the server has them; those that the flags give, and the server's own reactor, are left out. */
 function minionEnvironment(config: Config): Record<string, string> {
-  const given = new Set(['id', 'master', 'minion_dir'])
+  const given = new Set(['id', 'master', 'minion_dir', 'reactor'])
   const rows = [...SETTINGS].filter(([name, row]) => row.for !== 'server' && !given.has(name) && config[name] !== null)
   return Object.fromEntries(
     rows.map(([name, row]) => [environmentName(name), row.textual ? String(config[name]) : JSON.stringify(config[name])])

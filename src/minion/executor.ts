@@ -61,9 +61,9 @@ const INLINE_LIMIT_MS = 120_000
 const ENDING_SIGNALS = new Set([1, 2, 3, 6, 9, 15])
 
 export class Executor {
-  readonly #options: MinionOptions
+  #options: MinionOptions
   readonly #master: MasterClient
-  readonly #files: FileClient
+  #files: FileClient
   readonly #log: MinionLog
   readonly #clock: Clock
   readonly #modules: ModuleTable
@@ -109,6 +109,18 @@ export class Executor {
     const end = this.#execute(job, onProcess)
     this.#ends.add(end)
     return end.finally(() => this.#ends.delete(end))
+  }
+
+  /**
+   * Other options, for the jobs that come: those that run keep theirs. Grains are collected anew, and the pillar is asked for again when the next job
+   * needs it.
+   */
+  async configure(options: MinionOptions): Promise<void> {
+    this.#options = options
+    this.#files = openFileClient(options, this.#master)
+    this.#pool.configure({ limit: options.process_count_max, memoryMib: options.job_memory_mib })
+    this.#pillarLoaded = null
+    await this.#refreshGrains()
   }
 
   /** The pillar that jobs see, asked for when it is not there yet. */

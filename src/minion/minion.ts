@@ -103,6 +103,11 @@ export class Minion {
     return this.#bus
   }
 
+  /** Runs a function for the minion itself (a reaction); nothing is returned to anybody. */
+  runLocal(fun: string, arg: readonly unknown[]): Promise<void> {
+    return this.#runOwn({ fun, arg }, null)
+  }
+
   /**
    * Reads or makes what lies in the directory, returns the jobs that an earlier run left unfinished, and begins to connect. Resolves before
    * there is a connection. Throws DIRECTORY_LOCKED.
@@ -152,7 +157,10 @@ export class Minion {
       connection.start()
     }
     this.#startSchedule()
-    if (this.#masterless) this.#startup()
+    if (this.#masterless) {
+      this.#bus.fire(minionStart(this.#o.id), { id: this.#o.id, data: startedText(this.#o.id) })
+      this.#startup()
+    }
   }
 
   get #masterless(): boolean {
@@ -253,7 +261,7 @@ export class Minion {
     returns.connected()
     if (!first) return
     const { id, startGrains = [] } = this.#o
-    const data = `Minion ${id} started at ${asctime(new Date())}`
+    const data = startedText(id)
     const all = this.#runner!.grains
     const shown = Object.fromEntries(startGrains.flatMap(name => (Object.hasOwn(all, name) ? [[name, all[name]]] : [])))
     const preload = startGrains.length > 0 ? { preload: { pretag: null, grains: shown } } : {}
@@ -323,7 +331,7 @@ function localMaster(bus: MinionBus): MasterClient {
     fetchFile: async () => null,
     listFiles: async () => [],
     listEnvironments: async () => [],
-    sendEvent: async () => {},
+    sendEvent: async (tag, data) => bus.fire(tag, data),
     fireLocal: async (tag, data) => bus.fire(tag, data)
   }
 }
@@ -337,6 +345,10 @@ function timeNotes(now: Date): Record<string, string> {
   const zone = `${offset < 0 ? '-' : '+'}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)}`
   const day = `${MONTHS[now.getMonth()]} ${two(now.getDate())} ${now.toDateString().slice(0, 3)}`
   return { _TOS: zone, _TS: asctime(now), _TT: `${now.getFullYear()} ${day} ${two(now.getHours())} ${two(now.getMonth() + 1)}` }
+}
+
+function startedText(id: string): string {
+  return `Minion ${id} started at ${asctime(new Date())}`
 }
 
 /** `Sun Nov 22 20:33:14 2026`, local time: Python's asctime. */

@@ -33,9 +33,9 @@ export interface RunningWorker {
 }
 
 export class WorkerPool {
-  readonly #limit: number
+  #limit: number
   /** Of each process's JavaScript memory. */
-  readonly #memoryMib: number
+  #memoryMib: number
   readonly #log: MinionLog
   readonly #waiting: (() => void)[] = []
   readonly #all = new Set<Worker>()
@@ -47,6 +47,15 @@ export class WorkerPool {
     this.#limit = limit
     this.#memoryMib = memoryMib
     this.#log = log
+  }
+
+  /** Other bounds, for the jobs that come. */
+  configure({ limit, memoryMib }: { limit: number; memoryMib: number }): void {
+    this.#limit = limit
+    if (memoryMib === this.#memoryMib) return
+    this.#memoryMib = memoryMib
+    void this.#idle?.stop()
+    this.#idle = null
   }
 
   /** Runs a job; `started` is called with its process as soon as it has one. */
