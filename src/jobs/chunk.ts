@@ -127,7 +127,7 @@ function readLocal(client: LocalClient, chunk: Fields, path: string): LocalCall 
 
 /** Fields of a runner's or wheel function's chunk that are not its arguments. All others are keyword arguments. */
 const NOT_ARGUMENTS: ReadonlySet<string> = new Set(
-  'client fun arg kwarg timeout full_return print_event raw_shell token username password eauth user key'.split(' ')
+  'client fun arg kwarg timeout full_return print_event raw_shell token username password eauth user'.split(' ')
 )
 
 function readServer(client: FunctionClient, chunk: Fields, path: string): ServerCall {

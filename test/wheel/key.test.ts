@@ -30,7 +30,13 @@ async function fixture(
 
 t.test('keys are listed by state', async t => {
   const { call } = await fixture(t)
-  const all = { minions: ['m1', 'm2'], minions_pre: ['p1', 'p2', 'p3'], minions_rejected: ['r1'], minions_denied: ['d1'], local: ['master.pem', 'master.pub'] }
+  const all = {
+    minions: ['m1', 'm2'],
+    minions_pre: ['p1', 'p2', 'p3'],
+    minions_rejected: ['r1'],
+    minions_denied: ['d1'],
+    local: ['master.pem', 'master.pub']
+  }
   t.strictSame(await call('key.list_all'), all)
   t.strictSame(await call('key.list', { match: 'all' }), all)
   for (const word of ['acc', 'accepted']) t.strictSame(await call('key.list', { match: word }), { minions: ['m1', 'm2'] })
