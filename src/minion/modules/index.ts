@@ -2,20 +2,40 @@ import { cmd } from './cmd.js'
 import { config } from './config.js'
 import { cp } from './cp.js'
 import { event } from './event.js'
+import { file } from './file.js'
 import { grains } from './grains.js'
 import { http } from './http.js'
+import { match } from './match.js'
 import { mine } from './mine.js'
 import type { Module } from './module.js'
 import { pillar } from './pillar.js'
 import { saltutil } from './saltutil.js'
 import { schedule } from './schedule.js'
+import { slsutil } from './slsutil.js'
 import { state } from './state.js'
 import { sys } from './sys.js'
 import { ModuleTable } from './table.js'
 import { test } from './test.js'
 
 /** All execution modules. */
-const MODULES: readonly Module[] = [cmd, config, cp, event, grains, http, mine, pillar, saltutil, schedule, state, sys, test]
+const MODULES: readonly Module[] = [
+  cmd,
+  config,
+  cp,
+  event,
+  file,
+  grains,
+  http,
+  match,
+  mine,
+  pillar,
+  saltutil,
+  schedule,
+  slsutil,
+  state,
+  sys,
+  test
+]
 
 let table: ModuleTable | undefined
 

@@ -118,7 +118,7 @@ function insertLine(lines: string[], edit: LineEdit): string[] {
   const { content, location, before, after, indent } = edit as WithContent
   if (location) {
     if (location === 'start') return lines.length > 0 ? [`${content.trimEnd()}${endAfter(lines)}`, ...lines] : [`${content}\n`]
-    if (location === 'end') return lines.length > 0 ? [...lines, indented(lines.at(-1), content, indent)] : [content]
+    if (location === 'end') return atEnd(lines, content, indent)
     return lines
   }
   if (before === null && after === null)
@@ -129,6 +129,12 @@ function insertLine(lines: string[], edit: LineEdit): string[] {
     return lines.toSpliced(index, 0, indented(lines[index], content, indent))
   }
   return beside(lines, { ...edit, content }, before === null ? 'after' : 'before')
+}
+
+function atEnd(lines: readonly string[], content: string, indent: boolean): string[] {
+  // The empty line behind the last end of line stays the last one, so that the file goes on ending with one.
+  const [above, below] = lines.at(-1) === '' ? [lines.slice(0, -1), ['']] : [lines, []]
+  return [...above, indented(above.at(-1), content, indent), ...below]
 }
 
 /** Puts the content before or after the one line, unless it stands there. */
