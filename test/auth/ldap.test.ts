@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { LdapBackend } from '../../src/auth/backends/ldap.js'
 import { type LdapSettings, ldapSettings } from '../../src/auth/backends/ldap-settings.js'
 import { defaultConfig } from '../../src/config/schema.js'
+import { startAuth } from '../helpers/auth.js'
 import { SLAPD, startSlapd } from '../helpers/slapd.js'
 
 const LDIF = `dn: dc=example,dc=com
@@ -118,4 +119,37 @@ t.test('users of a directory', { skip: SLAPD === null && 'slapd is not installed
       'no password goes over a line that was to be secret'
     )
   })
+
+  await t.test("permissions of a user's groups hold as long as the token, over a restart too", async t => {
+    const settings = {
+      'auth.ldap.uri': uri,
+      'auth.ldap.basedn': 'dc=example,dc=com',
+      'auth.ldap.binddn': 'cn=reader,dc=example,dc=com',
+      'auth.ldap.bindpw': 'read',
+      external_auth: { ldap: { 'ops%': ['state.*'], ada: ['test.*'] } }
+    }
+    const { auth, again } = await startAuth(t, { settings })
+    const login = { eauth: 'ldap', address: '192.0.2.1' }
+    const { token, caller } = await auth.login({ ...login, username: 'ada', password: 'pä ss' })
+    t.strictSame(caller.perms, ['state.*', 'test.*'])
+    await t.rejects(auth.login({ ...login, username: 'ada', password: 'wrong' }), { code: 'LOGIN_FAILED' })
+    await t.rejects(auth.login({ ...login, username: 'bob', password: 'builder' }), { code: 'LOGIN_FAILED' }, 'no entry, no login')
+    const restarted = await again()
+    t.strictSame((await restarted.auth.verify(token)).perms, ['state.*', 'test.*'])
+  })
+})
+
+t.test('a directory that is away lets nobody in, is told of in the log, and holds up no other login', async t => {
+  const settings = {
+    'auth.ldap.uri': 'ldap://127.0.0.1:1',
+    'auth.ldap.bindpw': 'a secret of the server',
+    external_auth: { ldap: { ada: ['.*'] }, sharedsecret: { ada: ['.*'] } },
+    sharedsecret: 'hush'
+  }
+  const { auth, lines } = await startAuth(t, { settings })
+  const login = { username: 'ada', password: 'hush', address: '192.0.2.1' }
+  await t.rejects(auth.login({ ...login, eauth: 'ldap' }), { code: 'LOGIN_FAILED' })
+  t.match(lines.join(''), /the login backend could not be asked/)
+  t.notMatch(lines.join(''), /hush|a secret of the server/)
+  t.ok(await auth.login({ ...login, eauth: 'sharedsecret' }))
 })

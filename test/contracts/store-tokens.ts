@@ -31,6 +31,17 @@ export function tokenContract(t: Test, open: OpenStore): void {
     t.strictSame(await tokens.live(issuedUs), [{ ...token('a', issuedUs, issuedUs + 1), revokedUs: null }])
   })
 
+  t.test("a token keeps the user's groups of the login", async t => {
+    const { store, reopen } = await open(t)
+    await store.tokens.put({ ...token('a', 10, 100), groups: ['ops', 'é"'] })
+    await store.tokens.put({ ...token('b', 5, 100), groups: [] })
+    const live = await (await reopen()).tokens.live(20)
+    t.strictSame(
+      live.map(({ groups }) => groups),
+      [['ops', 'é"'], []]
+    )
+  })
+
   t.test('a token is revoked once: the first time counts, and a token that is not there is unknown', async t => {
     const { tokens } = (await open(t)).store
     await tokens.put(token('a', 10, 100))
