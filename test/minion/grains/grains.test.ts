@@ -104,7 +104,7 @@ t.test('the site’s own grains come from files of _grains, once they are synced
   const { value } = await minionTest(t, {
     files: {
       '_grains/site.js':
-        "export const rack = () => ({ rack: 'r7' })\nexport async function late(all) { return { also: all.rack } }\nexport const no = () => 5",
+        "export const rack = () => ({ rack: 'r7' })\nexport async function zlate(all) { return { also: all.rack } }\nexport const no = () => 5",
       '_grains/zbroken.js': 'throw new Error("no")'
     }
   })
