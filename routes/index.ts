@@ -21,6 +21,7 @@ import { up as minionUp } from './minion/up.js'
 import { minions } from './minions.js'
 import { reactions } from './reactions.js'
 import { reactor } from './reactor.js'
+import { reactorBacktest } from './reactor-backtest.js'
 import { reactorTest } from './reactor-test.js'
 import { lowstate, welcome } from './root.js'
 import { run } from './run.js'
@@ -43,7 +44,7 @@ const streamToken = (app: FastifyInstance) => requireToken(app, { query: true, t
 const AREAS: readonly Area[] = [
   // Event streams alone take tickets, and tokens in the URL.
   { guard: streamToken, answers: null, routes: [stream] },
-  { guard: token, answers: { lenient: true }, routes: [events, trace, reactor, reactions, reactorTest] },
+  { guard: token, answers: { lenient: true }, routes: [events, trace, reactor, reactions, reactorTest, reactorBacktest] },
   { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, keys, logout, tokens] },
   // Behind a minion's own key.
   { guard: requireMinion, answers: null, routes: [minionStream, minionUp, minionFiles, minionMine, minionPillar] },
