@@ -83,7 +83,7 @@ class Session {
       return this.#renderText(source, this.#variables, { file, limits: LIMITS, loader: (name, from) => this.#load(name, from ?? file) })
     } catch (error) {
       if (this.#pending) return null
-      throw error instanceof TemplateError ? new Error(error.describe()) : error
+      throw error instanceof TemplateError ? new Error(describeFailure(error, source, file)) : error
     }
   }
 
@@ -134,6 +134,31 @@ class Session {
     this.#pending = pending
     throw new TemplateError('runtime', 'the template waits')
   }
+}
+
+const HEADS: Readonly<Record<string, string>> = { undefined: 'Jinja variable', syntax: 'Jinja syntax error:' }
+
+/** Salt's text for a template that fails: what, the line, and the lines around it. */
+function describeFailure(error: TemplateError, source: string, file: string): string {
+  if (error.kind === 'yaml') return error.describe()
+  const said = `${HEADS[error.kind] ?? 'Jinja error:'} ${error.reason}`
+  if (error.line === 0) return said
+  return error.file === undefined || error.file === file
+    ? `${said}; line ${error.line}\n\n${markedLines(source, error.line)}`
+    : `${said}; ${error.file}, line ${error.line}`
+}
+
+/** Lines before and after a marked one. */
+const AROUND = 5
+
+/** The lines around a line of a text, with a mark behind it, between two lines of dashes. */
+export function markedLines(source: string, line: number): string {
+  const lines = source.split('\n')
+  if (lines.at(-1) === '') lines.pop()
+  if (line > lines.length) return `---\n${lines.join('\n')}\n---`
+  const [from, to] = [Math.max(0, line - AROUND - 1), Math.min(lines.length, line + AROUND)]
+  const shown = lines.slice(from, to).map((text, index) => (from + index + 1 === line ? `${text}    <======================` : text))
+  return ['---', ...(from > 0 ? ['[...]'] : []), ...shown, ...(to < lines.length ? ['[...]'] : []), '---'].join('\n')
 }
 
 /** `salt://a/b`, `a/b` below the roots; `./b` and `../b` beside the template that names it. null: outside of the roots. */

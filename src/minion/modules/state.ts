@@ -1,7 +1,12 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { compileGlob } from '../../tags/glob.js'
 import type { ModuleContext } from '../context.js'
+import { readIfThere, writeDurably } from '../disk.js'
+import { callFunction } from '../invoke.js'
 import type { RunningJob } from '../job.js'
 import { compileHigh, compileLow } from '../states/compile.js'
-import { declareStates, type High, renderHigh } from '../states/high.js'
+import { declareStates, type High, renderHigh, renderTextHigh } from '../states/high.js'
 import { runStates } from '../states/run.js'
 import type { Low } from '../states/state.js'
 import { type Top, topMatches } from '../states/top.js'
@@ -55,6 +60,39 @@ pillar. queue=True waits for a state run that is under way, concurrent=True runs
       'state.id_exists a,b web',
       idExists
     ),
+    run('test(*args, **kwargs)', 'The same as state.apply with test=True.', 'state.test webserver', (ctx, a) => {
+      const [mods, ...rest] = a.args as unknown[]
+      if (rest.length > 0) throw new InvocationError('state.test takes the names of SLS files, and keywords')
+      const kwargs = keywords(a)
+      return apply(ctx, { mods: mods ?? kwargs.mods ?? null, kwargs: { ...kwargs, test: true } })
+    }),
+    run('template(tem, queue=None, **kwargs)', 'Runs an SLS file of this machine.', 'state.template /path/to/file.sls', async (ctx, a) => {
+      const path = text(a.tem, 'tem')
+      const source = await readFile(path, 'utf8').catch(() => {
+        throw new InvocationError(`${path} cannot be read`)
+      })
+      return runText(ctx, a, source, path)
+    }),
+    run('template_str(tem, queue=None, **kwargs)', 'Runs the text of an SLS file.', "state.template_str 'x: test.nop'", (ctx, a) =>
+      runText(ctx, a, text(a.tem, 'tem'), 'template_str')
+    ),
+    run(
+      'request(mods=None, **kwargs)',
+      'Predicts a state run and keeps it as a request, which state.run_request runs. name: what it is kept under (default).',
+      'state.request webserver',
+      request
+    ),
+    show('check_request(name=None)', 'Returns the requests that are kept, with what they would do.', 'state.check_request', checkRequest),
+    show('clear_request(name=None)', 'Drops a request, or all.', 'state.clear_request', clearRequest),
+    run("run_request(name='default', **kwargs)", 'Runs a request and drops it.', 'state.run_request', runRequest),
+    show('disable(states)', 'Forbids SLS files (globs), or highstate, on this minion.', 'state.disable highstate', (ctx, a) =>
+      setDisabled(ctx, a, true)
+    ),
+    show('enable(states)', 'Allows what state.disable has forbidden.', 'state.enable highstate', (ctx, a) => setDisabled(ctx, a, false)),
+    show('list_disabled()', 'Returns what state.disable has forbidden.', 'state.list_disabled', ctx => disabledStates(ctx)),
+    show('get_test_value(test=None, **kwargs)', 'Returns whether states would only predict.', 'state.get_test_value', (ctx, a) => {
+      return a.test === null ? ctx.options.test : flag(a.test)
+    }),
     fn('running(concurrent=False)', doc('Returns the state runs that are under way, as texts.', 'state.running'), running)
   ]
 }
@@ -74,14 +112,15 @@ function run(signature: string, says: string, example: string, work: ModuleFunct
   return fn(signature, doc(says, example), exclusively, { isolated: true, out: 'highstate' })
 }
 
-/** Functions that only look. */
+/** Functions that only look, or change nothing but what is kept about states. */
 function show(signature: string, says: string, example: string, work: ModuleFunction['run']): ModuleFunction {
   return fn(signature, doc(says, example), work, { isolated: true })
 }
 
-/** Return codes of state runs: SLS files that do not compile, states that failed. */
+/** Return codes of state runs: SLS files that do not compile, states that failed, a pillar that could not be compiled. */
 const COMPILER_ERROR = 1
 const STATE_FAILURE = 2
+const PILLAR_FAILURE = 5
 
 /** Keys of published fields do not reach states. */
 function keywords(a: Mapping): Mapping {
@@ -119,6 +158,8 @@ async function apply(ctx: ModuleContext, a: Mapping): Promise<unknown> {
 
 async function sls(ctx: ModuleContext, a: Mapping): Promise<unknown> {
   const scope = withPillar(ctx, a)
+  const refused = await notAllowed(scope, a, modsOf(a.mods))
+  if (refused) return refused
   return runHigh(scope, a, await renderMods(scope, a))
 }
 
@@ -143,12 +184,107 @@ function saltenvOf(ctx: ModuleContext, a: Mapping): string | null {
 
 async function highstate(ctx: ModuleContext, a: Mapping): Promise<unknown> {
   const scope = withPillar(ctx, a)
+  const refused = await notAllowed(scope, a, ['highstate'])
+  if (refused) return refused
   const top = await topMatches(scope, saltenvOf(scope, a))
   if (top.errors.length === 0 && Object.keys(top.matches).length === 0) {
     ctx.outcome.retcode = STATE_FAILURE
     return NO_STATES
   }
   return runHigh(scope, a, await renderTop(scope, top))
+}
+
+/** A pillar that could not be compiled, or states that are disabled: what is answered instead of a run. null: go ahead. */
+async function notAllowed(ctx: ModuleContext, a: Mapping, names: readonly string[]): Promise<string[] | null> {
+  const pillarErrors = Array.isArray(ctx.pillar._errors) ? ctx.pillar._errors.map(String) : []
+  if (pillarErrors.length > 0 && !flag(keywords(a).force ?? false)) {
+    ctx.outcome.retcode = PILLAR_FAILURE
+    return ['Pillar failed to render with the following messages:', ...pillarErrors]
+  }
+  const disabled = disabledStates(ctx)
+  const [found] = names.filter(name => disabled.some(pattern => compileGlob(pattern)(name)))
+  if (found === undefined) return null
+  ctx.outcome.retcode = COMPILER_ERROR
+  return [
+    `The state file "${found}" is currently disabled by "${disabled.find(pattern => compileGlob(pattern)(found))}", to re-enable, run state.enable ${found}.`
+  ]
+}
+
+const DISABLED = 'state_runs_disabled'
+
+/** What is disabled is kept in a grain, as in Salt, so that it outlives a restart. */
+function disabledStates(ctx: ModuleContext): string[] {
+  const kept = ctx.grains[DISABLED]
+  return Array.isArray(kept) ? kept.map(String) : []
+}
+
+async function setDisabled(ctx: ModuleContext, a: Mapping, disable: boolean): Promise<Mapping> {
+  let now = disabledStates(ctx)
+  const messages = texts(a.states, 'states').map(name => {
+    const there = now.includes(name)
+    if (there === disable) return `Info: ${name} state already ${disable ? 'disabled' : 'enabled'}.`
+    now = disable ? [...now, name] : now.filter(other => other !== name)
+    return `Info: ${name} state ${disable ? 'disabled' : 'enabled'}.`
+  })
+  await callFunction(ctx, 'grains.setval', [DISABLED, now])
+  return { msg: messages.join('\n'), res: true }
+}
+
+// ── texts and requests ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** An SLS file that is not the server's. */
+async function runText(ctx: ModuleContext, a: Mapping, source: string, sls: string): Promise<unknown> {
+  const scope = withPillar(ctx, a)
+  return runHigh(scope, a, await renderTextHigh(scope, source, sls, saltenvOf(scope, a) ?? 'base'))
+}
+
+interface StateRequest {
+  readonly mods: unknown
+  readonly kwargs: Mapping
+  readonly test_run: unknown
+}
+
+function requestFile(ctx: ModuleContext): string {
+  return join(ctx.options.cachedir, 'req_state.json')
+}
+
+async function requests(ctx: ModuleContext): Promise<Record<string, StateRequest>> {
+  const kept = await readIfThere(requestFile(ctx))
+  return kept === null ? {} : (JSON.parse(kept) as Record<string, StateRequest>)
+}
+
+function keepRequests(ctx: ModuleContext, kept: Record<string, StateRequest>): Promise<void> {
+  return writeDurably(requestFile(ctx), JSON.stringify(kept))
+}
+
+async function request(ctx: ModuleContext, a: Mapping): Promise<unknown> {
+  const { name, ...kwargs } = keywords(a)
+  const predicted = await apply(ctx, { mods: a.mods, kwargs: { ...kwargs, test: true } })
+  const entry: StateRequest = { test_run: predicted, mods: a.mods, kwargs }
+  await keepRequests(ctx, { ...(await requests(ctx)), [textOrNull(name, 'name') ?? 'default']: entry })
+  return predicted
+}
+
+async function checkRequest(ctx: ModuleContext, { name }: Mapping): Promise<unknown> {
+  const kept = await requests(ctx)
+  return name === null ? kept : (kept[text(name, 'name')] ?? {})
+}
+
+async function clearRequest(ctx: ModuleContext, { name }: Mapping): Promise<boolean> {
+  const kept = await requests(ctx)
+  if (name !== null && !Object.hasOwn(kept, text(name, 'name'))) return false
+  const left = name === null ? {} : Object.fromEntries(Object.entries(kept).filter(([key]) => key !== name))
+  await keepRequests(ctx, left)
+  return true
+}
+
+async function runRequest(ctx: ModuleContext, a: Mapping): Promise<unknown> {
+  const name = text(a.name, 'name')
+  const entry = (await requests(ctx))[name]
+  if (!entry) return {}
+  const done = await apply(ctx, { mods: entry.mods, kwargs: { ...entry.kwargs, ...keywords(a) } })
+  await clearRequest(ctx, { name })
+  return done
 }
 
 const NO_STATES = {

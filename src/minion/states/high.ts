@@ -3,13 +3,13 @@
  * (golden/api/gui.json state-show-sls).
  */
 import { readFile } from 'node:fs/promises'
-import { parseYamlValue, toPlain } from '../../shared/yaml.js'
+import { parseYamlValue, toPlain, YamlError } from '../../shared/yaml.js'
 import { compileGlob } from '../../tags/glob.js'
 import type { ModuleContext } from '../context.js'
 import { messageOf } from '../modules/errors.js'
 import { pyStr, pyType } from '../modules/python.js'
 import { isMapping, type Mapping, setOwn } from '../modules/values.js'
-import { renderTemplate } from '../template.js'
+import { markedLines, renderTemplate } from '../template.js'
 
 /** id → {state: [arguments and the function's name], `__sls__`, `__env__`}. `Map`, because the order of ids is the order of states. */
 export type HighData = Map<string, Mapping>
@@ -36,6 +36,13 @@ const MAX_DEPTH = 100
 export async function renderHigh(ctx: ModuleContext, wanted: readonly { sls: string; saltenv: string }[]): Promise<High> {
   const renderer = new SlsRenderer(ctx)
   for (const { sls, saltenv } of wanted) await renderer.add(sls, saltenv)
+  return renderer.high
+}
+
+/** The same for the text of an SLS file that is not below the roots; what it includes is. */
+export async function renderTextHigh(ctx: ModuleContext, source: string, sls: string, saltenv: string): Promise<High> {
+  const renderer = new SlsRenderer(ctx)
+  await renderer.addText(source, sls, saltenv)
   return renderer.high
 }
 
@@ -70,7 +77,19 @@ class SlsRenderer {
       this.high.errors.push(`SLS '${key}' is included more than ${MAX_DEPTH} levels deep`)
       return
     }
-    const body = await this.#render(sls, saltenv)
+    await this.#take(await this.#render(sls, saltenv), sls, saltenv, depth)
+  }
+
+  async addText(source: string, sls: string, saltenv: string): Promise<void> {
+    try {
+      const rendered = await renderSls(this.#ctx, source, { sls, saltenv, path: sls })
+      await this.#take(this.#checked(parsedOrExplained(rendered), sls), sls, saltenv, 0)
+    } catch (error) {
+      this.high.errors.push(`Rendering SLS '${saltenv}:${sls}' failed: ${messageOf(error)}`)
+    }
+  }
+
+  async #take(body: Map<unknown, unknown> | null, sls: string, saltenv: string, depth: number): Promise<void> {
     if (!body) return
     const include = this.#takeInclude(body, sls)
     this.#takeExtend(body, sls, saltenv)
@@ -90,7 +109,8 @@ class SlsRenderer {
       return null
     }
     try {
-      return this.#checked(parseSls(await renderSls(this.#ctx, await readFile(file.path, 'utf8'), { sls, saltenv, path })), sls)
+      const rendered = await renderSls(this.#ctx, await readFile(file.path, 'utf8'), { sls, saltenv, path })
+      return this.#checked(parsedOrExplained(rendered), sls)
     } catch (error) {
       this.high.errors.push(`Rendering SLS '${saltenv}:${sls}' failed: ${messageOf(error)}`)
       return null
@@ -234,6 +254,50 @@ export async function renderSls(
   const dir = path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : ''
   const variables = { sls, slspath: dir, tpldir: dir || '.', tplfile: path, tplpath: path, slsdotpath: dir.replaceAll('/', '.') }
   return renderTemplate(ctx, source, { file: path, saltenv, variables })
+}
+
+/** The parsed file; throws with Salt's words for the two mistakes that people make most. */
+function parsedOrExplained(source: string): unknown {
+  try {
+    return parseSls(source)
+  } catch (error) {
+    if (!(error instanceof YamlError)) throw error
+    throw explained(source, error) ?? error
+  }
+}
+
+/** null: js-yaml's own words have to do. */
+function explained(source: string, { reason, line, column }: YamlError): Error | null {
+  const text = source.split('\n')[line - 1] ?? ''
+  const withLines = (problem: string): Error => new Error(`${problem}; line ${line}\n\n${markedLines(source, line)}`)
+  if (reason.includes('tab character')) return withLines('Illegal tab character')
+  if (!reason.startsWith('bad indentation')) return null
+  if (text[column - 1] === ':') return withLines('mapping values are not allowed here')
+  if (text.slice(0, column - 1).trim() !== '') return null
+  // A line between two levels of indentation: libyaml names the collection that it would have to belong to.
+  const open = enclosing(source.split('\n').slice(0, line - 1), column - 1)
+  if (!open) return null
+  const [kind, expected] = open.list ? ['collection', "'-' indicator"] : ['mapping', 'key']
+  const at = (where: { line: number; column: number }): string => `  in "<unicode string>", line ${where.line}, column ${where.column}`
+  return new Error(`while parsing a block ${kind}\n${at(open)}\ndid not find expected ${expected}\n${at({ line, column })}`)
+}
+
+interface OpenBlock {
+  readonly line: number
+  readonly column: number
+  readonly list: boolean
+}
+
+/** Where the innermost block begins that is not deeper than `indent`, after these lines. */
+function enclosing(lines: readonly string[], indent: number): OpenBlock | undefined {
+  const open: OpenBlock[] = []
+  for (const [index, line] of lines.entries()) {
+    const depth = line.search(/[^ ]/)
+    if (depth < 0 || line[depth] === '#') continue
+    while (open.length > 0 && open.at(-1)!.column > depth + 1) open.pop()
+    if ((open.at(-1)?.column ?? 0) < depth + 1) open.push({ line: index + 1, column: depth + 1, list: /^-( |$)/.test(line.slice(depth)) })
+  }
+  return open.findLast(block => block.column <= indent + 1)
 }
 
 /** YAML with the order of the top level kept; below it, plain objects. */

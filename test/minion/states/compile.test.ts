@@ -140,7 +140,13 @@ t.test('what is wrong with a file is said in the words of Salt, all at once', as
     ['- a\n', /^SLS x does not render to a dictionary$/],
     ['include: y\n', /^Include Declaration in SLS x is not formed as a list$/],
     ['a:\n  test.nop\na:\n  test.nop\n', /^Rendering SLS 'base:x' failed: /],
-    ['{{ nosuch.x }}\n', /^Rendering SLS 'base:x' failed: .*undefined/],
+    [
+      'a:\n  test.nop:\n    - name: {{ nosuch.x }}\n',
+      /^Rendering SLS 'base:x' failed: Jinja variable 'nosuch' is undefined; line 3\n\n---\na:\n {2}test\.nop:\n {4}- name: \{\{ nosuch\.x \}\} {4}<======================\n---$/
+    ],
+    ['{% if %}\n', /^Rendering SLS 'base:x' failed: Jinja syntax error: .*; line 1\n/],
+    ['a: b: c\n', /^Rendering SLS 'base:x' failed: mapping values are not allowed here; line 1\n/],
+    ['a:\n\ttest.nop: []\n', /^Rendering SLS 'base:x' failed: Illegal tab character; line 2\n/],
     ['#!py\nx\n', /^Rendering SLS 'base:x' failed: the renderer 'py' is not available$/]
   ]
   for (const [sls, message] of wrong) {
@@ -218,4 +224,53 @@ t.test("pillar of the call lies over the minion's, and is checked", async t => {
     retcode: 1,
     return: /Pillar data must be formatted as a dictionary/
   })
+})
+
+t.test('state.test predicts, template and template_str run what is not on the server', async t => {
+  const minion = await minionTest(t, { files: { 'x.sls': 'a:\n  test.succeed_with_changes\n', 'y.sls': 'c:\n  test.nop\n' } })
+  t.match(Object.values((await minion.value('state.test', 'x')) as object), [{ result: null }])
+  const file = await minion.write('local.sls', 'include: [y]\nb:\n  test.nop:\n    - name: {{ grains.id }}\n')
+  t.same(Object.keys((await minion.value('state.template', file)) as object), ['test_|-c_|-c_|-nop', 'test_|-b_|-web1_|-nop'])
+  t.same(Object.keys((await minion.value('state.template_str', 'd: test.nop')) as object), ['test_|-d_|-d_|-nop'])
+  t.match(await minion.run('state.template_str', '- x'), { retcode: 1, return: ['SLS template_str does not render to a dictionary'] })
+})
+
+t.test('a requested state run is predicted, kept, looked at, and runs once', async t => {
+  const minion = await minionTest(t)
+  const file = `${minion.dir}/made`
+  await minion.write('roots/x.sls', `${file}:\n  file.managed:\n    - contents: {{ pillar.get('word') }}\n`)
+  t.match(Object.values((await minion.value('state.request', 'x', kw({ pillar: { word: 'hi' } }))) as object), [{ result: null }])
+  t.match(await minion.value('state.check_request'), { default: { mods: 'x', kwargs: { pillar: { word: 'hi' } } } })
+  t.match(Object.values((await minion.value('state.run_request')) as object), [{ result: true, changes: { diff: 'New file' } }])
+  t.equal(await minion.read('made'), 'hi\n')
+  t.same(await minion.value('state.run_request'), {})
+  t.same(await minion.value('state.check_request'), {})
+  await minion.value('state.request', 'x')
+  t.equal(await minion.value('state.clear_request', 'nix'), false)
+  t.equal(await minion.value('state.clear_request'), true)
+  t.same(await minion.value('state.check_request'), {})
+})
+
+t.test('disabled states are refused until they are enabled again', async t => {
+  const minion = await minionTest(t, { files: { 'x.sls': 'a:\n  test.nop\n' } })
+  t.same(await minion.value('state.disable', 'x,highstate'), { msg: 'Info: x state disabled.\nInfo: highstate state disabled.', res: true })
+  t.same(await minion.value('state.list_disabled'), ['x', 'highstate'])
+  t.match(await minion.run('state.apply', 'x'), {
+    retcode: 1,
+    return: ['The state file "x" is currently disabled by "x", to re-enable, run state.enable x.']
+  })
+  t.same(await minion.value('state.enable', 'x'), { msg: 'Info: x state enabled.', res: true })
+  t.match(await minion.run('state.apply', 'x'), { retcode: 0 })
+})
+
+t.test('a pillar that the server could not compile stops a run, unless it is forced', async t => {
+  const minion = await minionTest(t, {
+    files: { 'x.sls': 'a:\n  test.nop\n' },
+    options: { pillar: { _errors: ['Specified SLS y is not available'] } }
+  })
+  t.match(await minion.run('state.apply', 'x'), {
+    retcode: 5,
+    return: ['Pillar failed to render with the following messages:', 'Specified SLS y is not available']
+  })
+  t.match(await minion.run('state.apply', 'x', kw({ force: true })), { retcode: 0 })
 })

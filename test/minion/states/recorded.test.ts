@@ -169,6 +169,13 @@ t.test('state_events of the configuration fires progress events without being as
   t.equal(minion.sent.length, 3, 'and the argument wins')
 })
 
+t.test('state_render_error: what is wrong with an SLS file, where, and retcode 1, as Salt recorded it', async t => {
+  const minion = await minionTest(t, { files: { 'broken.sls': 'a:\n  test.nop:\n    - name: x\n - y\n' } })
+  const [job] = jobs(await recorded('state_render_error'))
+  const outcome = await minion.invoke(jobOf(job!.fun, job!.arg, job!.jid))
+  for (const key of ['return', 'retcode', 'success', 'out'] as const) t.same(outcome[key], job!.ret[key], key)
+})
+
 t.test('an SLS file that is no YAML: a list of texts and retcode 1', async t => {
   const minion = await minionTest(t, { files: { 'broken.sls': 'a:\n  test.nop:\n   - x: 1\n  - y\n' } })
   const outcome = await minion.run('state.apply', 'broken')

@@ -270,3 +270,126 @@ t.test('a state that throws, is unknown or lacks a parameter fails with its reas
   t.match(of.lacks, { result: false, comment: 'Missing parameter target for state file.symlink\n' })
   t.ok(ran(of, 'last'))
 })
+
+t.test('parallel: states run at the same time, and what requires one waits for it', async t => {
+  const minion = await minionTest(t)
+  const flag = (name: string): string => `${minion.dir}/${name}`
+  // Each waits for the other's sign: one after the other they would never end.
+  const meets = (own: string, other: string): string =>
+    `touch ${flag(own)}; for i in $(seq 200); do test -e ${flag(other)} && exit 0; sleep 0.05; done; exit 1`
+  await minion.write(
+    'roots/x.sls',
+    `one:\n  cmd.run:\n    - name: ${meets('a', 'b')}\n    - parallel: True\ntwo:\n  cmd.run:\n    - name: ${meets('b', 'a')}\n    - parallel: True\nafter:\n  test.nop:\n    - require: [{cmd: one}, {cmd: two}]\n`
+  )
+  const results = Object.values((await minion.value('state.apply', 'x')) as Results)
+  t.same(
+    results.map(({ __id__, result, __run_num__ }) => [__id__, result, __run_num__]),
+    [
+      ['one', true, 0],
+      ['two', true, 1],
+      ['after', true, 2]
+    ]
+  )
+})
+
+t.test('parallel: a state that fails fails what requires it, and with failhard the run', async t => {
+  const { of } = await apply(
+    t,
+    'a:\n  test.fail_without_changes:\n    - parallel: True\nb:\n  test.nop:\n    - require: [{test: a}]\nc:\n  test.nop:\n    - parallel: True\n'
+  )
+  t.match(of.b, { result: false, comment: 'One or more requisite failed: x.a' })
+  t.equal(of.c!.result, true)
+})
+
+t.test('umask holds for one state', async t => {
+  const before = process.umask()
+  const minion = await minionTest(t)
+  await minion.write(
+    'roots/x.sls',
+    `${minion.dir}/a:\n  file.managed:\n    - contents: x\n    - umask: '077'\n${minion.dir}/b:\n  cmd.run:\n    - name: touch ${minion.dir}/b\n    - umask: '027'\n`
+  )
+  t.match(await minion.run('state.apply', 'x'), { retcode: 0 })
+  const { stat } = await import('node:fs/promises')
+  t.same([(await stat(`${minion.dir}/a`)).mode & 0o777, (await stat(`${minion.dir}/b`)).mode & 0o777], [0o600, 0o640])
+  t.equal(process.umask(), before)
+})
+
+t.test('listen to a state that is not there: a result that says so', async t => {
+  const minion = await minionTest(t, { files: { 'x.sls': 'a:\n  test.nop:\n    - listen: [{test: nix}]\n' } })
+  t.match(await minion.value('state.apply', 'x'), {
+    'Listen_Error_|-listen_nix_|-listen_test_|-Listen_Error': {
+      comment: 'Referenced state test: nix does not exist',
+      name: 'listen_test:nix',
+      result: false,
+      changes: {}
+    }
+  })
+})
+
+t.test('aggregate and other words of the state system are no arguments of states; unknown ones are a warning', async t => {
+  const { of } = await apply(
+    t,
+    'a:\n  test.configurable_test_state:\n    - aggregate: True\n    - reload_modules: True\n    - result: True\nb:\n  test.configurable_test_state:\n    - nix: 1\n'
+  )
+  t.notOk('warnings' in of.a!)
+  t.match(of.b, { warnings: [/^'nix' is an invalid keyword argument for 'test\.configurable_test_state'\. If you were trying/] })
+})
+
+t.test('a grain that a state sets is there for the states behind it', async t => {
+  const { of } = await apply(
+    t,
+    'g:\n  grains.present:\n    - name: colour\n    - value: blue\nsees:\n  test.nop:\n    - onlyif:\n      - fun: match.grain\n        tgt: colour:blue\nnot:\n  test.nop:\n    - unless:\n      - fun: grains.equals\n        args: [colour, blue]\n'
+  )
+  t.match(of.g, { result: true, comment: 'Set grain colour to blue', changes: { colour: 'blue' } })
+  t.ok(ran(of, 'sees'))
+  t.equal(of.not!.comment, 'unless condition is true')
+})
+
+t.test('module.run: both forms, what they return, and what counts as a failure', async t => {
+  const { of } = await apply(
+    t,
+    [
+      'new:\n  module.run:\n    - test.echo:\n      - hello\n    - test.arg:\n      - 1\n      - a: b',
+      'old:\n  module.run:\n    - name: test.echo\n    - text: hi',
+      'old2:\n  module.run:\n    - name: test.arg\n    - args: [x]\n    - kwargs: {k: v}',
+      'fails:\n  module.run:\n    - test.false: []',
+      'lacks:\n  module.run:\n    - name: test.echo',
+      'unknown:\n  module.run:\n    - nosuch.fun: []',
+      'unknown2:\n  module.run:\n    - name: nosuch.fun',
+      'waits:\n  module.wait:\n    - name: test.echo\n    - text: watched\n    - watch: [{module: old}]'
+    ].join('\n')
+  )
+  t.match(of.new, { result: true, changes: { 'test.echo': 'hello', 'test.arg': { args: [1], kwargs: { a: 'b' } } } })
+  t.match(of.new!.comment, /^test\.echo: hello, test\.arg: /)
+  t.match(of.old, { result: true, comment: 'Module function test.echo executed', changes: { ret: 'hi' } })
+  t.match(of.old2, { changes: { ret: { args: ['x'], kwargs: { k: 'v' } } } })
+  t.match(of.fails, { result: false, comment: "'test.false' failed: False" })
+  t.match(of.lacks, { result: false, comment: 'The following arguments are missing: text' })
+  t.match(of.unknown, { result: false, comment: 'Unavailable function: nosuch.fun.' })
+  t.match(of.unknown2, { result: false, comment: 'Module function nosuch.fun is not available' })
+  t.match(of.waits, { result: true, changes: { ret: 'watched' } })
+})
+
+t.test('module.run: test=True runs nothing and says what would run', async t => {
+  const { of } = await apply(t, 'n:\n  module.run:\n    - test.echo: [x]\no:\n  module.run:\n    - name: test.echo\n    - text: x\n', {
+    test: true
+  })
+  t.match(of.n, { result: null, comment: 'Function test.echo to be executed.' })
+  t.match(of.o, { result: null, comment: 'Module function test.echo is set to execute' })
+})
+
+t.test('accumulated: texts for a template and for a block; one that is for nothing is an error', async t => {
+  const minion = await minionTest(t, { files: { 'f.txt': 'A:{% for line in accumulator["acc"] %} {{ line }}{% endfor %}\n' } })
+  const block = await minion.write('block', '#S\n#E\n')
+  await minion.write(
+    'roots/x.sls',
+    `one:\n  file.accumulated:\n    - name: acc\n    - filename: ${minion.dir}/f\n    - text: [x, y]\n    - require_in: [{file: f}]\nf:\n  file.managed:\n    - name: ${minion.dir}/f\n    - source: salt://f.txt\n    - template: jinja\ntwo:\n  file.accumulated:\n    - name: lines\n    - filename: ${block}\n    - text: in the block\n    - require_in: [{file: b}]\nb:\n  file.blockreplace:\n    - name: ${block}\n    - marker_start: '#S'\n    - marker_end: '#E'\n    - content: first\nalone:\n  file.accumulated:\n    - filename: /x\n    - text: x\n`
+  )
+  const results = (await minion.value('state.apply', 'x')) as Results
+  t.equal(await minion.read('f'), 'A: x y\n')
+  t.equal(await minion.read('block'), '#S\nfirst\nin the block\n#E\n')
+  t.match(
+    Object.values(results).find(({ __id__ }) => __id__ === 'alone'),
+    { result: false, comment: 'Orphaned accumulator alone in x:alone' }
+  )
+})
