@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join, relative } from 'node:path'
 import { compileGlob } from '../../tags/glob.js'
 import type { ModuleContext } from '../context.js'
 import { hashFile, parseSaltUrl, relativePath } from '../files.js'
-import { localCopy } from '../sources.js'
+import { externalPath, localCopy } from '../sources.js'
 import { renderTemplate } from '../template.js'
-import { CommandExecutionError } from './errors.js'
+import { CommandExecutionError, InvocationError } from './errors.js'
 import { doc, fn, type Module } from './module.js'
 import { flag, isMapping, type Mapping, text, textOrNull, texts } from './values.js'
 
@@ -74,6 +74,42 @@ export const cp: Module = {
     fn("list_master(saltenv=None, prefix='')", doc('Lists the files of the server.', 'cp.list_master'), listMaster),
     fn("list_master_dirs(saltenv=None, prefix='')", doc('Lists the directories of the server.', 'cp.list_master_dirs'), listDirs),
     fn('list_states(saltenv=None)', doc('Lists the SLS files of the server by their state names.', 'cp.list_states'), listStates),
+    fn(
+      'cache_master(saltenv=None)',
+      doc('Fetches all files of the server into the cache; their paths there.', 'cp.cache_master'),
+      cacheMaster,
+      OWN_PROCESS
+    ),
+    fn(
+      'cache_local_file(path)',
+      doc('Copies a file of this machine into the cache; its path there.', 'cp.cache_local_file /etc/hosts'),
+      cacheLocal,
+      OWN_PROCESS
+    ),
+    fn(
+      'cache_dest(url, saltenv=None)',
+      doc('Returns where a URL lies in the cache once it is fetched.', 'cp.cache_dest salt://my/file'),
+      cacheDest
+    ),
+    fn('list_minion(saltenv=None)', doc('Lists the files in the cache.', 'cp.list_minion'), listMinion, OWN_PROCESS),
+    fn(
+      "list_master_symlinks(saltenv=None, prefix='')",
+      doc('Lists the symbolic links of the server: it follows them, so there are none.', 'cp.list_master_symlinks'),
+      () => ({})
+    ),
+    fn(
+      'hash_file_str(path, saltenv=None)',
+      doc('Returns the SHA-256 of a file of the server as text.', 'cp.hash_file_str salt://path'),
+      async (ctx, a) => (await hashOf(ctx, a)).hsum ?? '',
+      OWN_PROCESS
+    ),
+    fn(
+      'stat_file(path, saltenv=None, octal=True)',
+      doc('Masterless: returns the mode of a file.', 'cp.stat_file salt://path'),
+      statFile,
+      OWN_PROCESS
+    ),
+    fn('recv(files, dest)', doc('Writes files: path → text, below a directory.', 'cp.recv'), receive, OWN_PROCESS),
     fn('envs()', doc('Lists the environments of the server.', 'cp.envs'), ctx => ctx.files.listEnvironments())
   ]
 }
@@ -92,6 +128,8 @@ async function getUrl(ctx: ModuleContext, a: Mapping): Promise<string | false> {
   if (a.dest === null) return getFileStr(ctx, a)
   const source = await localCopy(ctx, text(a.path, 'path'), envOf(ctx, a.saltenv))
   if (source === null) return false
+  const expected = textOrNull(a.source_hash, 'source_hash')
+  if (expected !== null) await checkHash(source, expected)
   return a.dest === '' ? source : place(source, text(a.dest, 'dest'), basename(text(a.path, 'path')), flag(a.makedirs))
 }
 
@@ -184,6 +222,70 @@ function matchesPattern(pattern: string, path: string): boolean {
   } catch {
     throw new CommandExecutionError(`'${pattern}' is no regular expression`)
   }
+}
+
+/** `sha256=…`, `md5:…`, or the digits alone, whose number tells the kind. Throws when the file is another one. */
+async function checkHash(path: string, expected: string): Promise<void> {
+  const [, named, digits] = /^(?:(\w+)[=:])?([0-9a-f]+)$/i.exec(expected.trim()) ?? []
+  const kind = named ?? { 32: 'md5', 40: 'sha1', 56: 'sha224', 64: 'sha256', 96: 'sha384', 128: 'sha512' }[digits?.length ?? 0]
+  if (digits === undefined || kind === undefined) throw new CommandExecutionError(`source_hash '${expected}' is no hash`)
+  const found = await hashFile(path, kind)
+  if (found !== digits.toLowerCase()) throw new CommandExecutionError(`the hash of the file is ${kind} ${found}, not ${digits}`)
+}
+
+async function cacheMaster(ctx: ModuleContext, a: Mapping): Promise<(string | false)[]> {
+  const saltenv = envOf(ctx, a.saltenv)
+  const found: (string | false)[] = []
+  for (const file of await ctx.files.listFiles(saltenv)) found.push(await cacheFile(ctx, { path: `salt://${file}`, saltenv }))
+  return found
+}
+
+async function cacheLocal(ctx: ModuleContext, a: Mapping): Promise<string> {
+  const path = text(a.path, 'path')
+  if (!(await stat(path).catch(() => null))?.isFile()) return ''
+  const target = join(ctx.options.cachedir, 'localfiles', relativePath(path))
+  await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+  await copyFile(path, target)
+  return target
+}
+
+function cacheDest(ctx: ModuleContext, a: Mapping): string {
+  const [url, saltenv] = [text(a.url, 'url'), envOf(ctx, a.saltenv)]
+  const parsed = parseSaltUrl(url)
+  if (parsed) return join(ctx.options.cachedir, 'files', parsed.saltenv ?? saltenv, parsed.path)
+  return /^https?:/.test(url) ? externalPath(ctx, url, saltenv) : join(ctx.options.cachedir, 'localfiles', relativePath(url))
+}
+
+async function listMinion(ctx: ModuleContext, a: Mapping): Promise<string[]> {
+  const dir = join(ctx.options.cachedir, 'files', envOf(ctx, a.saltenv))
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => [])
+  return entries
+    .filter(entry => entry.isFile())
+    .map(entry => relative(dir, join(entry.parentPath, entry.name)))
+    .sort()
+}
+
+/** The server does not tell modes; on a masterless minion the file itself is there to be asked. */
+async function statFile(ctx: ModuleContext, a: Mapping): Promise<string | number> {
+  if (ctx.options.file_client !== 'local') throw new CommandExecutionError('cp.stat_file needs file_client: local (masterless)')
+  const path = await localCopy(ctx, text(a.path, 'path'), envOf(ctx, a.saltenv))
+  if (path === null) return ''
+  const { mode } = await stat(path)
+  return flag(a.octal) ? `0${(mode & 0o7777).toString(8)}` : mode
+}
+
+async function receive(_ctx: ModuleContext, { files, dest }: Mapping): Promise<Mapping> {
+  if (!isMapping(files)) throw new InvocationError('files must be a mapping of paths to texts')
+  const dir = text(dest, 'dest')
+  if (!(await stat(dir).catch(() => null))?.isDirectory()) return { error: 'dest unavailable' }
+  const done: Mapping = {}
+  for (const [path, content] of Object.entries(files)) {
+    const target = join(dir, relativePath(path))
+    await mkdir(dirname(target), { recursive: true })
+    await writeFile(target, text(content, path))
+    done[target] = true
+  }
+  return done
 }
 
 async function isCached(ctx: ModuleContext, a: Mapping): Promise<string> {
