@@ -95,7 +95,9 @@ async function prepared(terminal: Terminal, options: CallOptions) {
 /** A directory that has Salt's `minion` file means that file, whatever else (a `master`) lies there. */
 export function minionFiles({ cwd }: Terminal, paths: readonly string[]): string[] {
   return paths.map(path => {
-    const file = join(resolve(cwd, path), 'minion')
+    const whole = resolve(cwd, path)
+    if (!statSync(whole, { throwIfNoEntry: false })?.isDirectory()) return path
+    const file = join(whole, 'minion')
     return statSync(file, { throwIfNoEntry: false })?.isFile() ? file : path
   })
 }
