@@ -154,7 +154,14 @@ t.test('managed: sources', async t => {
     comment: 'Unable to manage file: none of the specified sources were found'
   })
   t.match(await result({ source: 'salt://../conf/x' }), { result: false, comment: /is no path below file_roots/ })
-  t.match(await result({ source: 'https://example/x' }), { result: false, comment: /neither salt:\/\/, file:\/\/ nor an absolute path/ })
+  t.match(await result({ source: 'ftp://example/x' }), {
+    result: false,
+    comment: /neither salt:\/\/, http\(s\):\/\/, file:\/\/ nor an absolute path/
+  })
+  t.match(await result({ source: 'https://example/x' }), {
+    result: false,
+    comment: 'Unable to verify upstream hash of source file https://example/x, please set source_hash or set skip_verify to True'
+  })
   const hash = 'cbb4e13b1aa4fdf2d69a8fd2fdd8fd8f8a9d9b4e2e7b8ee6d9cf3c6d3d0ecf6b'
   t.match(await result({ source: path('local'), source_hash: `sha256=${hash}` }), {
     result: false,

@@ -78,6 +78,9 @@ async function findSource(ctx: StateContext, a: Mapping): Promise<{ source: stri
     text(isMapping(item) ? Object.keys(item)[0] : item, 'source')
   )
   for (const source of sources) {
+    // What comes from the web is only taken when it is known what it must be.
+    if (/^https?:/.test(source) && !textOrNull(a.source_hash, 'source_hash') && !flag(a.skip_verify))
+      throw new ContentError(`Unable to verify upstream hash of source file ${source}, please set source_hash or set skip_verify to True`)
     const path = await localCopy(ctx, source, ctx.saltenv).catch(error => {
       throw new ContentError(`Unable to manage file: ${messageOf(error)}`)
     })
