@@ -67,12 +67,13 @@ export async function runMinion(
     log
   })
   if (config.random_startup_delay > 0 && !masterless) await sleep(Math.random() * config.random_startup_delay * 1000)
-  await minion.start()
   const reactor = new MinionReactor({
     ...{ rules: config.reactor, fileRoots: config.file_roots, log, run: (fun, arg) => minion.runLocal(fun, arg) },
     context: () => ({ grains: executor?.grains ?? {}, opts: { ...options.settings, ...options }, saltenv: 'base' })
   })
+  // Before the minion: its first event says that it has started.
   await reactor.start(bus)
+  await minion.start()
   const undo = [
     notifySystemd(),
     watchMemory(config.minion_memory_mib, log),

@@ -1,0 +1,137 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { MinionBus } from '../../src/minion/bus.js'
+import type { MinionLog } from '../../src/minion/context.js'
+import { MinionReactor } from '../../src/minion/reactions.js'
+import { systemdUnit } from '../../src/minion/systemd.js'
+import { silent, until } from '../helpers/executor.js'
+import { CLI } from '../helpers/server.js'
+import { brine } from '../helpers/terminal.js'
+
+/** A masterless minion as a process of its own, with its directory, what it logged, and calls to it. */
+async function solo(t: Test, config: string, files: Record<string, string> = {}) {
+  // Not below the test's own long name: the path of a socket is short.
+  const dir = await mkdtemp(join(tmpdir(), 'brine-agent-'))
+  t.teardown(() => rm(dir, { recursive: true, force: true }))
+  const all = { minion: `id: solo\nmaster: ''\nfile_client: local\nlog_level: info\n${config}`, ...files }
+  await mkdir(join(dir, 'conf'))
+  for (const [name, text] of Object.entries(all)) await writeFile(join(dir, 'conf', name), text)
+  const conf = join(dir, 'conf')
+  const args = ['--config', conf, '--dir', join(dir, 'run')]
+  const child = spawn(process.execPath, [CLI, 'minion', ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const ended = once(child, 'exit')
+  t.teardown(() => child.kill('SIGKILL'))
+  let log = ''
+  child.stderr!.on('data', chunk => {
+    log += String(chunk)
+  })
+  await until(() => existsSync(join(dir, 'run/agent.sock')), 'the agent listens')
+  const call = async (...words: string[]) => {
+    const { out } = await brine(['call', '--out', 'json', ...args, ...words])
+    return (JSON.parse(out) as { local: unknown }).local
+  }
+  return { dir, conf, child, ended, call, logged: (text: string) => until(() => log.includes(text), `the log says: ${text}`) }
+}
+
+t.test('a masterless minion runs its schedule, and reacts to its own bus', async t => {
+  const { dir, call } = await solo(
+    t,
+    `reactor:
+  - 'my/*': [react.sls]
+  - 'salt/minion/solo/start': [react.sls]
+`,
+    {
+      'react.sls':
+        'note:\n  caller.cmd.run:\n    - args:\n      - cmd: "echo {{ tag }} {{ data.n | default(0) }} >> {{ opts.conf_dir }}/notes"\nother:\n  local.test.ping:\n    - tgt: "*"\n'
+    }
+  )
+  const notes = () => readFile(join(dir, 'run/notes'), 'utf8').catch(() => '')
+  await until(async () => (await notes()).includes('salt/minion/solo/start 0\n'), 'the reaction to the start')
+  t.equal(await call('event.fire', '{n: 1}', 'my/tag'), true)
+  await until(async () => (await notes()).includes('my/tag 1\n'), 'the reaction to event.fire')
+  t.equal(await call('event.fire', '{n: 2}', 'other/tag'), true)
+  await call('schedule.add', 'beat', 'function=event.fire', 'job_args=[{n: 3}, my/beat]', 'seconds=1')
+  await until(async () => (await notes()).includes('my/beat 3\n'), 'the reaction to the schedule')
+  t.notOk((await notes()).includes('other/tag'))
+})
+
+t.test(
+  'the configuration is read anew on SIGHUP: jobs and grains change, what stayed the same keeps its time, mistakes change nothing',
+  async t => {
+    const jobs = 'schedule:\n  a: {function: test.ping, seconds: 3600}\n'
+    const { conf, child, call, logged } = await solo(t, `grains: {role: one}\n${jobs}`)
+    const next = () => call('schedule.show_next_fire_time', 'a')
+    const before = await next()
+    const head = "id: solo\nmaster: ''\nfile_client: local\nlog_level: info\n"
+    await writeFile(join(conf, 'minion'), `${head}grains: {role: two}\n${jobs}  b: {function: test.ping, hours: 1}\n`)
+    child.kill('SIGHUP')
+    await logged('read anew')
+    t.match(await call('schedule.list', 'return_yaml=False'), { a: { seconds: 3600 }, b: { hours: 1 } })
+    t.same(await next(), before)
+    await writeFile(join(conf, 'minion'), `${head}grains: 5\n`)
+    child.kill('SIGHUP')
+    await logged('the configuration has mistakes')
+  }
+)
+
+t.test('SIGTERM lets a job end first', async t => {
+  const { dir, child, ended, call } = await solo(t, 'schedule:\n  slow: {function: cmd.run, seconds: 3600}\n')
+  await call('schedule.modify', 'slow', 'function=cmd.run', `job_args=["touch ${dir}/begun; sleep 0.5; touch ${dir}/done"]`)
+  await call('schedule.run_job', 'slow')
+  await until(() => existsSync(join(dir, 'begun')), 'the job runs')
+  child.kill('SIGTERM')
+  t.same(await ended, [0, null])
+  t.ok(existsSync(join(dir, 'done')), 'the job has ended before the agent')
+  t.notOk(existsSync(join(dir, 'run/agent.sock')), 'nobody listens any more')
+})
+
+t.test('the unit names program, options and directory, and restarts an agent whose loop stands still', async t => {
+  const { code, out } = await brine(['minion', 'install', '--print', '--master', 'http://b:8000', '--dir', '/var/lib/m', '--id', 'web1'])
+  t.equal(code, 0)
+  t.match(out, /^ExecStart=\S+ \S+cli\.js minion --id web1 --master http:\/\/b:8000 --dir \/var\/lib\/m$/m)
+  for (const line of ['Type=notify', 'Restart=always', 'WatchdogSec=120', 'KillMode=mixed', 'OOMPolicy=continue'])
+    t.match(out, new RegExp(`^${line}$`, 'm'))
+  t.match(
+    systemdUnit({ node: '/opt/my node/bin', program: 'p', args: ['50%', '$x'], dir: '/d' }),
+    /ExecStart="\/opt\/my node\/bin" p minion "50%%" "\$\$x"/
+  )
+})
+
+t.test('a reaction that sets itself off is stopped, other types and broken files are told of', async t => {
+  const dir = t.testdir({
+    'loop.sls': 'again:\n  caller.event.fire:\n    - args:\n      - data: {}\n      - tag: loop\n',
+    'bad.sls': '{{ nope.x }}',
+    'rules.yaml': '- broken: bad.sls\n- ignored\n'
+  })
+  const errors: string[] = []
+  const log: MinionLog = { ...silent, error: (_fields, text) => errors.push(text) }
+  const bus = new MinionBus(log)
+  let calls = 0
+  const reactor = new MinionReactor({
+    ...{
+      rules: [{ loop: join(dir, 'loop.sls') }, { 'br*': [join(dir, 'b*.sls')] }, { 'no/file': 'salt://none.sls' }],
+      fileRoots: { base: [dir] },
+      log
+    },
+    context: () => ({ grains: {} }),
+    run: async () => {
+      calls++
+      bus.fire('loop', {})
+    }
+  })
+  await reactor.start(bus)
+  t.teardown(() => reactor.stop())
+  bus.fire('loop', {})
+  await until(() => errors.some(text => text.includes('is there a loop')), 'the loop is stopped')
+  t.equal(calls, 600)
+  errors.length = 0
+  bus.fire('broken', { a: 1 })
+  bus.fire('no/file', {})
+  await until(() => errors.length === 2, 'both are told of')
+  t.same(errors, ['a reaction failed', 'a reaction failed'])
+})
