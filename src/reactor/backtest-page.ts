@@ -210,16 +210,26 @@ export class Backtest {
   #sample(list: Sample[], sample: Sample): void {
     if (list.length >= this.#o.samples) return
     const { call, was } = sample
-    list.push({ ...sample, call: withoutSecretKeys(packed(call)), ...(was === undefined ? {} : { was: withoutSecretKeys(was) }) })
+    list.push({
+      ...sample,
+      call: withoutSecretKeys(withoutOrder(packed(call))),
+      ...(was === undefined ? {} : { was: withoutSecretKeys(withoutOrder(was)) })
+    })
   }
 }
 
 /** JSON with sorted keys; what does not change the call is left out. */
 function canonical(call: unknown): string {
-  const { order: _, ...rest } = call as Record<string, unknown>
+  const rest = withoutOrder(call)
   return JSON.stringify(rest, (_, value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
       : value
   )
+}
+
+/** The place among the calls of an event is no part of the call. */
+function withoutOrder(call: unknown): Record<string, unknown> {
+  const { order: _, ...rest } = call as Record<string, unknown>
+  return rest
 }

@@ -8,6 +8,7 @@ import {
   type Signature,
   type SignatureOf
 } from './parse.js'
+import { Quarantine } from './quarantine.js'
 import { type Limits, renderSlsText, TemplateError } from './render.js'
 import type { SlsSource } from './sources.js'
 
@@ -19,11 +20,25 @@ export interface CompilerOptions {
   /** Further names in templates: `salt`, `grains`, `pillar`, `opts`, `saltenv`, `sls`. */
   readonly context?: () => Readonly<Record<string, unknown>>
   readonly limits?: Partial<Limits>
+  /** Milliseconds, for the quarantine of templates. */
+  readonly now?: () => number
 }
 
 /** Renders and parses SLS files for events; pure but for the files that templates import. */
 export function slsCompiler(options: CompilerOptions): CompileSls {
-  return (source, event) => compile(source, event, options)
+  const quarantine = new Quarantine(options.now)
+  return (source, event) => {
+    const seconds = quarantine.rests(source.text)
+    if (seconds > 0) return resting(source.file, seconds)
+    const compiled = compile(source, event, options)
+    if (compiled.fault?.kind === 'limit') quarantine.stopped(source.text)
+    return compiled
+  }
+}
+
+function resting(file: string, seconds: number): CompiledSls {
+  const message = `quarantined: it was stopped at its limits again and again; it is rendered again in ${seconds} s, or once its text is another`
+  return { reactions: [], error: `${file}: ${message}`, fault: { kind: 'limit', message, file, line: 0, column: 0 } }
 }
 
 function compile(source: SlsSource, event: SlsEvent, { include, signatureOf, context, limits }: CompilerOptions): CompiledSls {
