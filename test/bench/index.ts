@@ -13,6 +13,8 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   idle: () => import('./idle.js'),
   start: () => import('./start.js'),
   api: () => import('./api.js'),
+  jobs: () => import('./jobs.js'),
+  minions: () => import('./minions.js'),
   agent: () => import('./agent.js'),
   crash: () => import('./crash.js')
 }

@@ -321,28 +321,29 @@ function merged(below: Mapping, above: Mapping): Mapping {
 }
 
 async function runHigh(ctx: ModuleContext, a: Mapping, rendered: High, pick?: (chunk: Low) => boolean): Promise<unknown> {
-  const excluded = a.exclude === null || a.exclude === undefined ? [] : [a.exclude].flat()
+  const excluded = typeof a.exclude === 'string' ? texts(a.exclude, 'exclude') : [a.exclude ?? []].flat()
   const { chunks, errors } =
     rendered.errors.length > 0 ? refused(rendered) : compileHigh({ ...rendered, excludes: [...rendered.excludes, ...excluded] })
   if (errors.length > 0) {
     ctx.outcome.retcode = COMPILER_ERROR
     return errors
   }
-  return runLow(ctx, a, pick ? chunks.filter(pick) : chunks)
+  return runLow(ctx, a, chunks, pick)
 }
 
 function refused({ errors }: High): { chunks: Low[]; errors: string[] } {
   return { chunks: [], errors }
 }
 
-async function runLow(ctx: ModuleContext, a: Mapping, chunks: readonly Low[]): Promise<Mapping> {
+async function runLow(ctx: ModuleContext, a: Mapping, chunks: readonly Low[], only?: (chunk: Low) => boolean): Promise<Mapping> {
   const kwargs = keywords(a)
   const test = a.test ?? kwargs.test ?? null
   const results = await runStates(ctx, chunks, {
     test: test === null ? ctx.options.test : flag(test),
     saltenv: saltenvOf(ctx, a) ?? 'base',
     events: flag(kwargs.state_events ?? ctx.options.state_events),
-    failhard: ctx.options.failhard
+    failhard: ctx.options.failhard,
+    ...(only ? { only } : {})
   })
   const outcomes = Object.values(results)
   const failed = outcomes.length === 0 || outcomes.some(({ result }) => result === false)

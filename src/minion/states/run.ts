@@ -25,6 +25,8 @@ export interface RunOptions {
   /** Fire a progress event for each state. */
   readonly events: boolean
   readonly failhard: boolean
+  /** Runs these, and what they require, alone. */
+  readonly only?: (low: Low) => boolean
 }
 
 /** Results by tag, in the order in which the states ran. */
@@ -55,7 +57,8 @@ class StateRun {
   }
 
   async all(): Promise<Record<string, RunResult>> {
-    for (const low of this.#chunks) {
+    const { only } = this.#options
+    for (const low of only ? this.#chunks.filter(only) : this.#chunks) {
       if (this.#stopped) break
       await this.#runChunk(low)
     }
@@ -223,6 +226,7 @@ class StateRun {
   /** `listen`: after all states, the reaction of each state that listens to one with changes. */
   async #listen(): Promise<void> {
     for (const low of this.#chunks) {
+      if (!this.#results.has(tagOf(low))) continue
       this.#missListened(low)
       const heard = listened(low, this.#chunks).filter(other => Object.keys(this.#results.get(tagOf(other))?.changes ?? {}).length > 0)
       if (heard.length === 0 || !findState(low.state, 'mod_watch')) continue

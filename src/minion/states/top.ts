@@ -61,13 +61,20 @@ function namesFor(
     return []
   }
   const names: string[] = []
-  for (const [target, given] of Object.entries(targets)) {
-    const list = Array.isArray(given) ? given : [given]
+  for (const { target, list } of sortedTargets(targets)) {
     const match = list.filter(isMapping).find(item => typeof item.match === 'string')?.match
     if (isMeant(ctx, targeting, { target, kind: typeof match === 'string' ? match : 'compound', errors }))
       names.push(...list.filter(item => typeof item === 'string'))
   }
   return names
+}
+
+/** The targets in the order of the file, those with `- order: n` by that number (the others have 0). */
+function sortedTargets(targets: Mapping): { target: string; list: unknown[] }[] {
+  const orderOf = (list: readonly unknown[]): number => Number(list.filter(isMapping).find(item => item.order !== undefined)?.order ?? 0)
+  return Object.entries(targets)
+    .map(([target, given]) => ({ target, list: Array.isArray(given) ? given : [given] }))
+    .sort((a, b) => orderOf(a.list) - orderOf(b.list))
 }
 
 function isMeant(

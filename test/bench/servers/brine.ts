@@ -10,12 +10,20 @@ let app: App
 let data: string
 
 /** The whole server, without its embedded minion. */
-async function start({ config = {}, dir }: { config?: Partial<Config>; dir?: string }): Promise<{ url: string; token: string }> {
+async function start({
+  config = {},
+  dir,
+  port = 0
+}: {
+  config?: Partial<Config>
+  dir?: string
+  port?: number
+}): Promise<{ url: string; token: string }> {
   data = dir ?? join(tmpdir(), `brine-bench-${process.pid}`)
   // Heartbeats would be counted as frames.
   const quiet = { event_retention_count: 0, embedded_minion: false, file_roots: {}, pillar_roots: {}, sse_heartbeat_seconds: 3600 }
   app = await createApp(defaultConfig({ ...quiet, data_dir: data, ...config }), createLog({ level: 'warn' }))
-  const url = await app.http.listen({ host: '127.0.0.1', port: 0 })
+  const url = await app.http.listen({ host: '127.0.0.1', port })
   const { token } = await app.services.auth.issue({ user: 'admin', eauth: 'admin', label: 'bench', expiresSeconds: 3600 })
   return { url, token }
 }

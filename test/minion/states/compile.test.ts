@@ -274,3 +274,31 @@ t.test('a pillar that the server could not compile stops a run, unless it is for
   })
   t.match(await minion.run('state.apply', 'x', kw({ force: true })), { retcode: 0 })
 })
+
+t.test('sls_id runs one id and what it requires, nothing else', async t => {
+  const minion = await minionTest(t, {
+    files: {
+      'x.sls':
+        'a:\n  test.nop\nb:\n  test.nop:\n    - require: [{test: a}]\nc:\n  test.nop:\n    - listen: [{test: d}]\nd:\n  test.succeed_with_changes\n'
+    }
+  })
+  t.same(Object.keys((await minion.value('state.sls_id', 'b', 'x')) as object), ['test_|-a_|-a_|-nop', 'test_|-b_|-b_|-nop'])
+  t.match(await minion.run('state.sls_id', 'nix', 'x'), {
+    retcode: 1,
+    return: /No matches for ID 'nix' found in SLS 'x' within saltenv 'base'/
+  })
+})
+
+t.test('exclude of the call may be a text with commas', async t => {
+  const minion = await minionTest(t, {
+    files: { 'x.sls': 'include: [y, z]\na:\n  test.nop\n', 'y.sls': 'b:\n  test.nop\n', 'z.sls': 'c:\n  test.nop\n' }
+  })
+  t.same(Object.keys((await minion.value('state.apply', 'x', kw({ exclude: 'y,z' }))) as object), ['test_|-a_|-a_|-nop'])
+})
+
+t.test('top file: order puts targets before or behind others', async t => {
+  const minion = await minionTest(t, {
+    files: { 'top.sls': 'base:\n  "*":\n    - order: 2\n    - last\n  "web*":\n    - order: 1\n    - mid\n  web1:\n    - first\n' }
+  })
+  t.same(await minion.value('state.show_top'), { base: ['first', 'mid', 'last'] })
+})
