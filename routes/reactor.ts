@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
 import { refusals } from '../src/plugins/errors.js'
-import type { Rule } from '../src/reactor/rules.js'
+import { type Rule, specOf } from '../src/reactor/rules.js'
 import { stampOf } from '../src/shared/clock.js'
 import { TOKEN } from './schemas.js'
 
@@ -19,11 +19,12 @@ const fields = {
   }),
   enabled: Type.Boolean(),
   order: Type.Integer({ description: 'Rules with a lower number come first; those of the configuration before all' }),
-  comment: Type.String()
+  comment: Type.String(),
+  tags: Type.Array(Type.String(), { description: 'Free words to find rules by' }),
+  owner: Type.String({ description: 'Who answers for the rule' })
 }
 const Patch = Type.Partial(Type.Object(fields), { additionalProperties: false, minProperties: 1 })
-const { match, enabled, order, comment } = Patch.properties
-const Input = Type.Object({ tag: fields.tag, sls: fields.sls, match, enabled, order, comment }, { additionalProperties: false })
+const Input = Type.Object({ ...Patch.properties, tag: fields.tag, sls: fields.sls }, { additionalProperties: false })
 const NewRule = Type.Object({ id: Type.Optional(Type.String()), ...Input.properties }, { additionalProperties: false })
 
 const RuleAnswer = Type.Object({
@@ -152,19 +153,9 @@ function withVersion(reply: FastifyReply, rule: Rule): Static<typeof RuleAnswer>
   return shownRule(rule)
 }
 
-function shownRule({
-  id,
-  version,
-  tag,
-  match,
-  sls,
-  enabled,
-  order,
-  comment,
-  source,
-  changedBy,
-  changedUs
-}: Rule): Static<typeof RuleAnswer> {
+function shownRule(rule: Rule): Static<typeof RuleAnswer> {
+  const { id, version, source, changedBy, changedUs } = rule
+  const { sls, tags, ...spec } = specOf(rule)
   const changed = changedUs === 0 ? null : stampOf(changedUs)
-  return { id, version, tag, match, sls: [...sls], enabled, order, comment, source, changed_by: changedBy, changed }
+  return { id, version, ...spec, sls: [...sls], tags: [...tags], source, changed_by: changedBy, changed }
 }

@@ -3,7 +3,7 @@ import { brineError } from '../errors.js'
 import type { Source } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import type { Clock } from '../shared/clock.js'
-import type { RuleRecord, Store } from '../store/store.js'
+import type { RuleRecord, RuleSpec, Store } from '../store/store.js'
 import { MAX_TAG_BYTES, reactorRule } from '../tags/tags.js'
 import { compilePath, RuleIndex } from './match.js'
 
@@ -12,15 +12,25 @@ export interface Rule extends RuleRecord {
   readonly source: 'config' | 'api'
 }
 
-/** What a caller says of a rule. */
-export interface RuleInput {
-  readonly tag: string
-  readonly sls: readonly string[]
-  readonly match?: 'glob' | 'path'
-  readonly enabled?: boolean
-  /** API rules come after those of the configuration, the lower number first; rules of the same number by id. */
-  readonly order?: number
-  readonly comment?: string
+/** What a caller must say of a rule, and what has a default. */
+export type RuleInput = Pick<RuleSpec, 'tag' | 'sls'> & Partial<RuleSpec>
+
+/** What a rule has that does not say otherwise; rules that were stored before a field existed have its default, too. */
+export const RULE_DEFAULTS = {
+  match: 'glob',
+  enabled: true,
+  order: 0,
+  comment: '',
+  tags: [],
+  owner: ''
+} as const satisfies Omit<RuleSpec, 'tag' | 'sls'>
+
+/** The fields of an author, in the order in which they are shown. */
+export const RULE_FIELDS = ['tag', 'sls', ...(Object.keys(RULE_DEFAULTS) as (keyof typeof RULE_DEFAULTS)[])] as const
+
+/** A rule without its id and without what brine knows of it. */
+export function specOf(rule: RuleSpec): RuleSpec {
+  return Object.fromEntries(RULE_FIELDS.map(field => [field, rule[field]])) as unknown as RuleSpec
 }
 
 export interface RulesOptions {
@@ -41,6 +51,8 @@ export interface Author {
 const MAX_SLS = 100
 const MAX_PATH = 4096
 const MAX_COMMENT = 2000
+const MAX_TAGS = 50
+const MAX_WORD = 100
 /** Rules kept through the API. Matching does not mind, but a program that makes rules in a loop must not fill the disk. */
 const MAX_RULES = 50_000
 
@@ -68,7 +80,7 @@ export class Rules {
     this.#rules.clear()
     this.#index = new RuleIndex()
     for (const rule of this.#o.config) this.#put(rule)
-    for (const rule of stored) this.#put({ ...rule, source: 'api' })
+    for (const rule of stored) this.#put({ ...RULE_DEFAULTS, ...rule, source: 'api' })
   }
 
   /** All rules, in order. */
@@ -113,20 +125,19 @@ export class Rules {
     }
     if (this.#rules.has(id) || id.startsWith(CONFIG_PREFIX)) throw brineError('CONFLICT', `rule '${id}' exists`)
     if (this.#rules.size >= MAX_RULES) throw brineError('CONFLICT', `there are ${MAX_RULES} rules already`)
-    return this.#store(id, { enabled: true, order: 0, comment: '', match: 'glob', ...input }, 0, author)
+    return this.#store(id, { ...RULE_DEFAULTS, ...input }, 0, author)
   }
 
   /** Puts a rule in the place of another; what is not given has its default. `version`: refuse unless the rule still has this one. */
   async replace(id: string, input: RuleInput, author: Author, version?: number): Promise<Rule> {
     const rule = this.#writable(id, version)
-    return this.#store(id, { enabled: true, order: 0, comment: '', match: 'glob', ...input }, rule.version, author)
+    return this.#store(id, { ...RULE_DEFAULTS, ...input }, rule.version, author)
   }
 
   /** Changes single fields of a rule. */
   async change(id: string, patch: Partial<RuleInput>, author: Author, version?: number): Promise<Rule> {
     const rule = this.#writable(id, version)
-    const { tag, sls, match, enabled, order, comment } = rule
-    return this.#store(id, { tag, sls, match, enabled, order, comment, ...patch }, rule.version, author)
+    return this.#store(id, { ...specOf(rule), ...patch }, rule.version, author)
   }
 
   async remove(id: string, author: Author, version?: number): Promise<void> {
@@ -144,11 +155,10 @@ export class Rules {
     return rule
   }
 
-  async #store(id: string, input: Required<RuleInput>, expected: number, author: Author): Promise<Rule> {
+  async #store(id: string, input: RuleSpec, expected: number, author: Author): Promise<Rule> {
     checkRule(input)
-    const { tag, match, sls, enabled, order, comment } = input
     const about = { version: expected + 1, changedBy: author.user, changedUs: this.#o.clock.nowUs() }
-    const record: RuleRecord = { id, tag, match, sls: [...sls], enabled, order, comment, ...about }
+    const record: RuleRecord = { id, ...specOf(input), ...about }
     const event = this.#changeEvent(expected === 0 ? 'created' : 'changed', record, author)
     if ((await this.#o.store.rules.put(record, expected, [event])) === 'conflict') throw await this.#conflict(id)
     const rule: Rule = { ...record, source: 'api' }
@@ -163,8 +173,8 @@ export class Rules {
   }
 
   #changeEvent(act: 'created' | 'changed' | 'removed', rule: RuleRecord, { user, source }: Author) {
-    const { id, version, tag, match, sls, enabled, order } = rule
-    return this.#o.events.prepare(reactorRule(id), { act, id, version, user, rule: { tag, match, sls, enabled, order } }, { source })
+    const { id, version } = rule
+    return this.#o.events.prepare(reactorRule(id), { act, id, version, user, rule: { ...specOf(rule) } }, { source })
   }
 
   #put(rule: Rule): void {
@@ -194,7 +204,7 @@ export class Rules {
 }
 
 /** Throws FIELD_INVALID with the name of the first field that cannot be. */
-function checkRule({ tag, sls, match, order, comment }: Required<RuleInput>): void {
+function checkRule({ tag, sls, match, order, comment, tags, owner }: RuleSpec): void {
   if (tag === '' || Buffer.byteLength(tag) > MAX_TAG_BYTES)
     throw brineError('FIELD_INVALID', 'tag', `must have 1 to ${MAX_TAG_BYTES} bytes`)
   if (/[\u0000-\u001f\u007f]/.test(tag)) throw brineError('FIELD_INVALID', 'tag', 'has a control character, which no tag has')
@@ -206,7 +216,16 @@ function checkRule({ tag, sls, match, order, comment }: Required<RuleInput>): vo
   })
   if (!Number.isSafeInteger(order)) throw brineError('FIELD_INVALID', 'order', 'must be an integer')
   if (comment.length > MAX_COMMENT) throw brineError('FIELD_INVALID', 'comment', `is longer than ${MAX_COMMENT} characters`)
+  if (tags.length > MAX_TAGS) throw brineError('FIELD_INVALID', 'tags', `has more than ${MAX_TAGS} words`)
+  tags.forEach((word, i) => {
+    if (!isWord(word))
+      throw brineError('FIELD_INVALID', `tags[${i}]`, `must have 1 to ${MAX_WORD} characters, none of them a control character`)
+  })
+  if (owner !== '' && !isWord(owner))
+    throw brineError('FIELD_INVALID', 'owner', `must have at most ${MAX_WORD} characters, none of them a control character`)
 }
+
+const isWord = (text: string) => text !== '' && text.length <= MAX_WORD && !/[\u0000-\u001f\u007f]/.test(text)
 
 /** Null when this may name SLS files: an absolute path, with or without globs, or `salt://…`. */
 function checkReference(file: string): string | null {
@@ -240,8 +259,7 @@ function configRule(tag: string, sls: readonly string[], nth: number): Rule {
   const id = `${CONFIG_PREFIX}${hash(tag).slice(0, 10)}${nth === 1 ? '' : `-${nth}`}`
   // 31 bits, at least 1: an integer in every engine
   const version = Number.parseInt(hash(JSON.stringify(sls)).slice(0, 8), 16) & 0x7fffffff || 1
-  const fixed = { match: 'glob', enabled: true, order: 0, comment: '', changedBy: 'config', changedUs: 0, source: 'config' } as const
-  return { id, version, tag, sls, ...fixed }
+  return { ...RULE_DEFAULTS, id, version, tag, sls, changedBy: 'config', changedUs: 0, source: 'config' }
 }
 
 function soleEntry(item: unknown): [string, unknown] | null {

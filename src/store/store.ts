@@ -411,16 +411,25 @@ export interface ReactionStore {
 
 // ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface RuleRecord {
-  readonly id: string
-  /** Grows by one with each change. */
-  readonly version: number
+/** What the author of a rule says of it. Defaults and limits are in `src/reactor/rules.ts`. */
+export interface RuleSpec {
   readonly tag: string
   readonly match: 'glob' | 'path'
   readonly sls: readonly string[]
   readonly enabled: boolean
+  /** API rules come after those of the configuration, the lower number first; rules of the same number by id. */
   readonly order: number
   readonly comment: string
+  /** Free words to find rules by. */
+  readonly tags: readonly string[]
+  /** Who answers for the rule: a person or a team; empty for nobody in particular. */
+  readonly owner: string
+}
+
+export interface RuleRecord extends RuleSpec {
+  readonly id: string
+  /** Grows by one with each change. */
+  readonly version: number
   readonly changedBy: string
   readonly changedUs: number
 }

@@ -12,6 +12,8 @@ const rule = (id: string, version: number, more: Partial<RuleRecord> = {}): Rule
   enabled: true,
   order: 0,
   comment: '',
+  tags: [],
+  owner: '',
   changedBy: 'ada',
   changedUs: 1_800_000_000_000_000 + version,
   ...more

@@ -156,3 +156,19 @@ t.test('among ten thousand rules the right ones are found, and changing one does
     ['/srv/12.sls']
   )
 })
+
+t.test('a rule has words to find it by and somebody who answers for it; rules stored before these fields existed have none', async t => {
+  const { rules, store } = await open(t)
+  t.match(await rules.create({ id: 'r', tag: 'a', sls: ['/a.sls'], tags: ['ci', 'web'], owner: 'ops' }, admin), {
+    tags: ['ci', 'web'],
+    owner: 'ops'
+  })
+  t.match(await rules.change('r', { owner: 'dev' }, admin), { tags: ['ci', 'web'], owner: 'dev', version: 2 })
+  const { tags: _, owner: __, ...old } = { ...rules.get('r'), id: 'old', version: 1 }
+  await store.rules.put(old as never, 0, [])
+  const again = (await open(t, [], store)).rules
+  t.match(again.get('old'), { tags: [], owner: '' })
+  await t.rejects(rules.change('r', { tags: ['a', ''] }, admin), { message: /'tags\[1\]'/ })
+  await t.rejects(rules.change('r', { tags: Array(51).fill('x') }, admin), { message: /'tags'/ })
+  await t.rejects(rules.change('r', { owner: 'a\nb' }, admin), { message: /'owner'/ })
+})
