@@ -3,34 +3,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
 import { refusals } from '../src/plugins/errors.js'
+import { NewRule, RULE_FIELD_TYPES, RuleBody, RulePatch } from '../src/reactor/rule-schema.js'
 import { type Rule, specOf } from '../src/reactor/rules.js'
 import { stampOf } from '../src/shared/clock.js'
 import { TOKEN } from './schemas.js'
 
-/** Fields that a caller may set. The limits of their values are in `src/reactor/rules.ts`, which names the field it refuses. */
-const fields = {
-  tag: Type.String({
-    description: 'Which events: a glob as Salt has them, or with `match: path` a path pattern',
-    examples: ['salt/minion/*/start']
-  }),
-  sls: Type.Array(Type.String(), { description: 'SLS files: absolute paths (globs are expanded), or salt://…' }),
-  match: Type.Union([Type.Literal('glob'), Type.Literal('path')], {
-    description: '`glob`: `*` crosses slashes, as in Salt. `path`: micromatch; `*` stays within a segment, `**` crosses.'
-  }),
-  enabled: Type.Boolean(),
-  order: Type.Integer({ description: 'Rules with a lower number come first; those of the configuration before all' }),
-  comment: Type.String(),
-  tags: Type.Array(Type.String(), { description: 'Free words to find rules by' }),
-  owner: Type.String({ description: 'Who answers for the rule' })
-}
-const Patch = Type.Partial(Type.Object(fields), { additionalProperties: false, minProperties: 1 })
-const Input = Type.Object({ ...Patch.properties, tag: fields.tag, sls: fields.sls }, { additionalProperties: false })
-const NewRule = Type.Object({ id: Type.Optional(Type.String()), ...Input.properties }, { additionalProperties: false })
-
 const RuleAnswer = Type.Object({
   id: Type.String(),
   version: Type.Integer(),
-  ...fields,
+  ...RULE_FIELD_TYPES,
   source: Type.Union([Type.Literal('config'), Type.Literal('api')], { description: 'Rules of the configuration cannot be changed here' }),
   changed_by: Type.String(),
   changed: Type.Union([Type.String(), Type.Null()], { description: 'UTC' })
@@ -92,7 +73,7 @@ export const reactor: FastifyPluginAsyncTypebox = async app => {
     ...change,
     summary: 'Put a rule in place, new or instead of the one with this id',
     description: 'With `If-Match` (a version, as the ETag header tells it) only over that version.',
-    body: Input,
+    body: RuleBody,
     response: { 200: RuleAnswer, 201: RuleAnswer, ...refusals(400, 401, 403, 404, 409, 412) }
   }
   app.put('/reactor/rules/:id', { schema: put }, async (request, reply) => {
@@ -108,7 +89,7 @@ export const reactor: FastifyPluginAsyncTypebox = async app => {
   const patch = {
     ...change,
     summary: 'Change fields of a rule',
-    body: Patch,
+    body: RulePatch,
     response: { 200: RuleAnswer, ...refusals(400, 401, 403, 404, 409, 412) }
   }
   app.patch('/reactor/rules/:id', { schema: patch }, async (request, reply) => {
