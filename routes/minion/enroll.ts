@@ -4,7 +4,14 @@ import { refusals } from '../../src/plugins/errors.js'
 export const Identity = {
   protocol: Type.Integer({ description: 'Version of the link that the minion speaks' }),
   id: Type.String({ description: "The minion's id" }),
-  pub: Type.String({ description: 'Its RSA public key: PEM, SubjectPublicKeyInfo' })
+  pub: Type.String({ description: 'Its RSA public key: PEM, SubjectPublicKeyInfo' }),
+  autosign_grains: Type.Optional(
+    Type.Record(Type.String({ maxLength: 100 }), Type.Unknown(), {
+      maxProperties: 100,
+      description: 'Facts by which a new minion may be let in (autosign_grains_dir)'
+    })
+  ),
+  enrolment_token: Type.Optional(Type.String({ maxLength: 200, description: 'A one-time token that lets a new minion in' }))
 }
 
 const Answer = Type.Object({

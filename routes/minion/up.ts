@@ -2,6 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { refusals } from '../../src/plugins/errors.js'
 import { MAX_ACKS, MAX_ITEMS, MAX_UP_BYTES, type Up } from '../../src/protocol/messages.js'
+import { unpack } from './packed.js'
 
 const Number_ = Type.Integer({ minimum: 1, description: 'Place in the spool; never used twice' })
 const Mapping = Type.Record(Type.String(), Type.Unknown())
@@ -40,9 +41,12 @@ export const up: FastifyPluginAsync = async app => {
   const schema = {
     tags: ['link'],
     summary: 'Returns, events, grains and acknowledgements of a minion',
+    description: 'The body may come with Content-Encoding: gzip; its limit counts unpacked.',
     security: [{ bearer: [] }],
     body: Body,
     response: { 200: Answer, ...refusals(400, 401, 413, 503) }
   }
-  app.post<{ Body: Up }>('/minion/up', { schema, bodyLimit: MAX_UP_BYTES }, async request => link.receive(request.caller, request.body))
+  app.post<{ Body: Up }>('/minion/up', { schema, bodyLimit: MAX_UP_BYTES, preParsing: unpack }, async request =>
+    link.receive(request.caller, request.body)
+  )
 }

@@ -2,17 +2,17 @@ import { unwatchFile, watchFile } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../config/schema.js'
-import { serverUrls } from '../minion/address.js'
 import { MinionBus } from '../minion/bus.js'
 import { writeDurably } from '../minion/disk.js'
 import { Executor } from '../minion/executor.js'
 import { collectGrains } from '../minion/grains/index.js'
+import { isMasterless, mastersOf } from '../minion/masters.js'
 import { Minion } from '../minion/minion.js'
 import { MinionReactor } from '../minion/reactions.js'
 import { ScheduleBook } from '../minion/schedule/book.js'
 import type { Entry } from '../minion/schedule/entry.js'
 import { scheduleFileOf } from '../minion/schedule/file.js'
-import { minionDir, minionId, optionsOf, remembered } from '../minion/settings.js'
+import { credentialsOf, minionDir, minionId, optionsOf, remembered } from '../minion/settings.js'
 import { notifySystemd } from '../minion/systemd.js'
 import { createLog } from '../shared/log.js'
 import { sleep } from '../shared/sleep.js'
@@ -40,9 +40,10 @@ export async function runMinion(
   const dir = minionDir(config)
   const options = optionsOf(config)
   const { id } = options
-  const masterless = config.master === '' || config.master === 'disable'
-  const urls = masterless ? [] : serverUrls(config.master)
-  await noteLastRun(dir, { minion_id: id, minion_master: urls.join(',') })
+  const masters = isMasterless(config) ? null : mastersOf(config, { id })
+  const masterless = masters === null
+  await noteLastRun(dir, { minion_id: id, minion_master: masters?.servers.map(({ url }) => url).join(',') ?? '' })
+  const grains = await collectGrains(options)
   const bus = new MinionBus(log)
   const book = await new ScheduleBook({
     ...{ config: options.schedule, file: scheduleFileOf(options), own: ownJobs(config, masterless) },
@@ -51,7 +52,8 @@ export async function runMinion(
   let executor: Executor | null = null
   const minion: Minion = new Minion({
     id,
-    urls,
+    masters,
+    credentials: credentialsOf(config, grains),
     dir,
     bus,
     schedule: book,
@@ -61,7 +63,7 @@ export async function runMinion(
     acceptanceWaitMs: config.acceptance_wait_time * 1000,
     reconnectMs: { first: config.recon_default, max: config.recon_max },
     runner: async (master, onGrains) => {
-      executor = new Executor({ options, grains: await collectGrains(options), master, log, onGrains, schedule: book })
+      executor = new Executor({ options, grains, master, log, onGrains, schedule: book })
       return executor
     },
     log

@@ -80,16 +80,18 @@ async function prepared(terminal: Terminal, options: CallOptions) {
   const named = [...(options.config ?? []), ...(options.configDir ?? [])]
   const files = named.length > 0 ? named : terminal.env.BRINE_CONFIG?.split(':').filter(Boolean)
   const { config, origins } = load(terminal, files ? { config: minionFiles(terminal, files) } : {}, flags(terminal, options))
-  const [{ callOnce }, { minionDir, optionsOf, remembered }, { serverUrls }] = await Promise.all([
+  const [{ callOnce }, { minionDir, optionsOf, remembered, credentialsOf }, { mastersOf }] = await Promise.all([
     import('../minion/oneshot.js'),
     import('../minion/settings.js'),
-    import('../minion/address.js')
+    import('../minion/masters.js')
   ])
   const dir = minionDir(config)
   const local = config.file_client === 'local'
   // The agent's own server, where the configuration names none: an embedded minion's is wherever its server listens.
   const master = origins.has('master') ? config.master : (remembered(dir, 'minion_master') ?? config.master)
-  return { callOnce, config, minion: { options: optionsOf(config), dir, urls: local ? null : serverUrls(master) } }
+  const agent = optionsOf(config)
+  const masters = local ? null : mastersOf(config, { id: agent.id, master })
+  return { callOnce, config, minion: { options: agent, dir, masters, credentials: credentialsOf(config, config.grains) } }
 }
 
 /** A directory that has Salt's `minion` file means that file, whatever else (a `master`) lies there. */

@@ -246,6 +246,29 @@ function addEvents(program: Command, context: Context): void {
 
 // ── functions and keys ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+function addEnrolment(key: Command, context: Context): void {
+  const { terminal } = context
+  const token = key.command('token').description('one-time tokens with which the keys of new minions are accepted')
+  const create = formatted(remote(token.command('create', { isDefault: true })))
+    .description('make one and print it')
+    .option('--for <globs>', 'the ids that it is for: globs, separated by commas')
+    .option('--ttl <span>', 'how long it counts (90, 15m, 1h, 7d); 1h by default, 30d at most')
+    .option('--label <text>', 'what it is for, for people')
+  examples(
+    create,
+    "brine key token --for 'web*' --ttl 1h\nbrine minion --master https://brine.example --id web7 --enrolment-token brine-enrol-…"
+  )
+  does(create, context, async (options: never) => (await import('./key.js')).createToken(terminal, options))
+
+  const list = formatted(remote(token.command('list'))).description('those that have not expired, without themselves')
+  examples(list, 'brine key token list')
+  does(list, context, async (options: never) => (await import('./key.js')).listTokens(terminal, options))
+
+  const revoke = remote(token.command('revoke <id>')).description('end one that is not used')
+  examples(revoke, 'brine key token revoke 3f1c9a0b27de')
+  does(revoke, context, async (id: never, options: never) => (await import('./key.js')).revokeToken(terminal, id, options))
+}
+
 function addRun(program: Command, context: Context): void {
   const run = formatted(remote(program.command('run <function> [argument...]')))
     .description('run a function: a runner, with --wheel a wheel function, with --target a function on minions')
@@ -320,6 +343,7 @@ function addKeys(program: Command, context: Context): void {
       (await import('./key.js')).change(terminal, action as 'accept', matches, options)
     )
   }
+  addEnrolment(key, context)
 
   const finger = formatted(remote(key.command('finger [match]'))).description(
     'fingerprints (SHA-256), to compare with what the minion shows'

@@ -1,7 +1,8 @@
 import { brineError } from '../errors.js'
+import { seconds } from './arguments.js'
 import { connect, type RemoteOptions } from './client.js'
 import type { Exit } from './exit.js'
-import { type Format, format } from './output.js'
+import { type Format, format, table } from './output.js'
 import type { Terminal } from './terminal.js'
 
 interface KeyOptions extends RemoteOptions {
@@ -64,6 +65,41 @@ export async function finger(terminal: Terminal, match: string, options: KeyOpti
   const prints = await wheel<Record<string, Record<string, string>>>(terminal, options, 'key.finger', { match })
   terminal.out(format(prints, options.out ?? 'nested'))
   return Object.keys(prints).length === 0 ? 'state' : 'ok'
+}
+
+export interface TokenOptions extends KeyOptions {
+  readonly for?: string
+  readonly ttl?: string
+  readonly label?: string
+}
+
+/** `brine key token`: makes a one-time token for new minions and prints it, and nothing else, so that it can be put into a variable. */
+export async function createToken(terminal: Terminal, options: TokenOptions): Promise<Exit> {
+  const { for: tgt, ttl = '1h', label = '', out } = options
+  if (tgt === undefined) throw brineError('USAGE', "say which ids the token is for: --for 'web*'")
+  const made = await wheel<{ token: string }>(terminal, options, 'key.token_create', { tgt, ttl: seconds(ttl), label })
+  terminal.out(out === undefined ? `${made.token}\n` : format(made, out))
+  return 'ok'
+}
+
+/** `brine key token list`: those that have not expired, never the tokens themselves. */
+export async function listTokens(terminal: Terminal, options: KeyOptions): Promise<Exit> {
+  const tokens = await wheel<Record<string, string | null>[]>(terminal, options, 'key.token_list', {})
+  if (options.out !== undefined) terminal.out(format(tokens, options.out))
+  else {
+    const rows = tokens.map(({ id, tgt, label, created_by, expires, used_by }) => [id, tgt, label, created_by, expires, used_by])
+    const texts = rows.map(row => row.map(cell => cell ?? ''))
+    terminal.out(table(['ID', 'FOR', 'LABEL', 'MADE BY', 'EXPIRES (UTC)', 'USED BY'], texts))
+  }
+  return 'ok'
+}
+
+/** `brine key token revoke ID`. */
+export async function revokeToken(terminal: Terminal, id: string, options: KeyOptions): Promise<Exit> {
+  const ended = await wheel<boolean>(terminal, options, 'key.token_revoke', { id_: id })
+  if (ended) terminal.out(`${id}  revoked\n`)
+  else terminal.err(`there is no enrolment token '${id}'\n`)
+  return ended ? 'ok' : 'state'
 }
 
 async function wheel<T>(terminal: Terminal, options: RemoteOptions, fun: string, kwargs: object): Promise<T> {

@@ -13,6 +13,7 @@ export interface MinionCommandOptions extends ConfigOptions {
   readonly dir?: string
   readonly data?: string
   readonly logLevel?: string
+  readonly enrolmentToken?: string
 }
 
 /**
@@ -35,7 +36,8 @@ function configOf(terminal: Terminal, { config }: MinionCommandOptions): ConfigO
 }
 
 function flagsOf(options: MinionCommandOptions): Record<string, unknown> {
-  return { id: options.id, master: options.master, minion_dir: options.dir, data_dir: options.data, log_level: options.logLevel }
+  const { id, master, dir, data, logLevel, enrolmentToken } = options
+  return { id, master, minion_dir: dir, data_dir: data, log_level: logLevel, enrolment_token: enrolmentToken }
 }
 
 export interface InstallOptions extends MinionCommandOptions {

@@ -5,7 +5,7 @@
 const UNUSED = `
   acceptance_wait_time_max add_proxymodule_to_opts aggregate allow_minion_key_revoke always_verify_signature api_logfile api_pidfile
   append_domain append_minionid_config_dirs auth_events auth_mode auth_safemode auth_timeout auth_tries autoload_dynamic_modules
-  autosign_file autosign_grains autosign_grains_dir autosign_timeout azurefs backup_mode batch_safe_limit batch_safe_size beacons
+  autosign_timeout azurefs backup_mode batch_safe_limit batch_safe_size beacons
   beacons_before_connect bootstrap_delay cache cache_jobs cache_sreqs cachedir caller_floscript clean_dynamic_modules cli_summary
   client_acl client_acl_verify cloud cluster_id cluster_masters cluster_mode cluster_peers cluster_pki_dir cluster_port cluster_secret
   color color_theme con_cache conf_file config_dir context cython_enable decrypt_pillar decrypt_pillar_default
@@ -33,9 +33,9 @@ const UNUSED = `
   job_cache_store_endtime keep_acl_in_token key_cache key_logfile key_pass keysize ldap local log_datefmt log_datefmt_console
   log_datefmt_logfile log_file log_fmt_console log_fmt_jid log_fmt_logfile log_granular_levels log_level_logfile log_rotate_backup_count
   log_rotate_max_bytes maintenance_floscript maintenance_interval maintenance_niceness master_active_list master_alive_interval
-  master_failback master_failback_interval master_finger master_floscript master_id master_job_cache master_port master_pubkey_signature
+  master_floscript master_id master_job_cache master_port master_pubkey_signature
   master_roots master_shuffle master_sign_key_name master_sign_pubkey master_stats master_stats_event_iter master_tops master_tops_first
-  master_tries master_type master_uri_format master_use_pubkey_signature max_minions max_open_files memcache_debug
+  master_tries master_uri_format master_use_pubkey_signature max_minions max_open_files memcache_debug
   memcache_expire_seconds memcache_full_cleanup memcache_max_items metadata_server_grains
   mine_return_job minion_data_cache minion_data_cache_events minion_floscript minion_id_caching minion_id_lowercase
   minion_id_remove_domain minion_jid_queue_hwm minion_pillar_cache minion_restart_command minion_sign_messages minionfs_blacklist
@@ -49,7 +49,7 @@ const UNUSED = `
   proxy_deep_merge_pillar_in_opts proxy_keep_alive proxy_keep_alive_interval proxy_merge_grains_in_module proxy_merge_pillar_in_opts
   proxy_mines_pillar pub_hwm pub_ret pub_server_niceness publish_port publish_session publish_signing_algorithm publisher_acl
   python2_bin python3_bin queue_dirs raet_alt_port raet_clear_remote_masters raet_clear_remotes raet_lane_bufcnt raet_main raet_mutable
-  raet_port raet_road_bufcnt random_master random_reauth_delay range_server reactor_niceness
+  raet_port raet_road_bufcnt random_reauth_delay range_server reactor_niceness
   reactor_refresh_interval reactor_worker_hwm reactor_worker_threads recon_randomize rejected_retry render_dirs renderer
   renderer_blacklist renderer_whitelist reproducible_pyzip req_channels request_channel_timeout request_channel_tries
   request_server_aes_session request_server_ttl require_minion_sign_messages rest_timeout rest_tornado rest_wsgi restart_on_error
@@ -80,7 +80,7 @@ const UNUSED = `
 
 /** These narrow who may do what in Salt. Ignoring one widens access, so each gets a warning of its own. */
 const RESTRICTIONS = `
-  api_acl autoreject_file client_acl_blacklist cmd_blacklist_glob cmd_whitelist_glob disable_modules netapi_disable_clients publisher_acl_blacklist
+  api_acl client_acl_blacklist cmd_blacklist_glob cmd_whitelist_glob disable_modules netapi_disable_clients publisher_acl_blacklist
   whitelist_modules
 `
 

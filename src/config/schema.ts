@@ -301,6 +301,20 @@ reactor:
       default: false,
       meaning: 'Accept every new minion key. For closed networks only: whoever can connect gets jobs.'
     }),
+    autosign_file: optionalPath({
+      default: null,
+      meaning:
+        'File of ids, globs and regular expressions, one per line: new keys of such ids are accepted. Nobody but its owner may be able to write it.'
+    }),
+    autoreject_file: optionalPath({
+      default: null,
+      meaning: 'The same for keys that are rejected. It counts before everything that accepts.'
+    }),
+    autosign_grains_dir: optionalPath({
+      default: null,
+      meaning:
+        'Directory with a file per grain (`uuid`), one value per line: a new minion whose grain, named in its autosign_grains, has one of these is accepted.'
+    }),
     presence_events: boolean({ default: false, meaning: 'Fire salt/presence/present every loop_interval, and salt/presence/change.' }),
     loop_interval: integer({
       default: 60,
@@ -355,6 +369,46 @@ reactor:
         'URL of the server, or several (a list, or separated by commas), the preferred one first. A bare host name means http://HOST:8000.',
       flag: '--master <url>'
     }),
+    master_type: choice({
+      default: 'str',
+      choices: ['str', 'failover', 'distributed', 'disable'],
+      aliases: { standard: 'str' },
+      for: 'minion',
+      meaning:
+        'Several servers are tried in order when one does not answer (str, failover); distributed: each minion begins with one that its id chooses; ' +
+        'disable: there is no server.'
+    }),
+    random_master: boolean({ default: false, for: 'minion', meaning: 'Try several servers in an order of chance.' }),
+    master_failback: boolean({ default: false, for: 'minion', meaning: 'Go back to the first server when it answers again.' }),
+    master_failback_interval: number({
+      default: 300,
+      min: 0.1,
+      unit: 's',
+      for: 'minion',
+      meaning: 'How often the first server is asked whether it is back.'
+    }),
+    master_ca: optionalPath({
+      default: null,
+      for: 'minion',
+      meaning: "PEM file with the authorities that may have signed the server's certificate (https), instead of the system's."
+    }),
+    master_finger: text({
+      default: '',
+      for: 'minion',
+      meaning:
+        "SHA-256 fingerprint of the server's certificate or of its public key (https): no other server is talked to, whoever signed its certificate. " +
+        'openssl x509 -noout -fingerprint -sha256 -in FILE prints it.'
+    }),
+    proxy_host: text({
+      default: '',
+      for: 'minion',
+      meaning:
+        "HTTP proxy on the way to the server. Empty: that of the environment (https_proxy, http_proxy, no_proxy). Never for this machine's own."
+    }),
+    proxy_port: integer({ default: 8080, min: 1, max: 65535, for: 'minion', meaning: 'Port of the proxy.' }),
+    proxy_username: text({ default: '', for: 'minion', meaning: 'Name at the proxy, where it asks for one.' }),
+    proxy_password: optionalText({ default: null, for: 'minion', secret: true, meaning: 'Password at the proxy.' }),
+    no_proxy: texts({ default: [], for: 'minion', meaning: 'Hosts that are reached without the proxy: names, `.domain`, `*`.' }),
     minion_dir: optionalPath({
       default: null,
       for: 'minion',
@@ -362,6 +416,18 @@ reactor:
       flag: '--dir <dir>'
     }),
     grains: mapping({ default: {}, for: 'minion', meaning: 'Grains of your own, laid over those that are found out.' }),
+    autosign_grains: texts({
+      default: [],
+      for: 'minion',
+      meaning: 'Grains that a new minion sends with its key, for autosign_grains_dir of the server.'
+    }),
+    enrolment_token: optionalText({
+      default: null,
+      for: 'minion',
+      secret: true,
+      meaning: 'One-time token of `brine key token`: the key is accepted at once. It counts once and is not needed afterwards.',
+      flag: '--enrolment-token <token>'
+    }),
     acceptance_wait_time: number({
       default: 10,
       min: 0.1,

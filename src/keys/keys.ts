@@ -11,6 +11,8 @@ import type { Clock } from '../shared/clock.js'
 import type { EventStore, KeyRecord, KeyState, KeyStore } from '../store/store.js'
 import { compileGlob } from '../tags/glob.js'
 import { AUTH, KEY, minionRefresh } from '../tags/tags.js'
+import { Admission, type AdmissionOptions, type Credentials, type Verdict } from './admission.js'
+import { type Enrolments, enrolmentId } from './enrolment.js'
 import { fingerprint, normalPem } from './fingerprint.js'
 import { checkMinionId } from './id.js'
 
@@ -41,6 +43,8 @@ export type Directory = (typeof DIRECTORIES)[KeyState]
 
 /** Pending and denied keys that are kept at most: anybody can bring one. More than a large fleet has at its first start. */
 const MAX_UNPROVEN = 20_000
+/** Ids with a key at most: with auto_accept anybody can make one, and each takes memory and disk. Ten times the fleet that a server can hold. */
+const MAX_IDS = 100_000
 /**
  * Contacts of keys that are not accepted: anybody can make them, and each is an event on disk. So many at once (a fleet that is set up), and so
  * many per second in the long run; whoever comes beyond that is told to come back, and does.
@@ -57,12 +61,20 @@ const AUTH_EVENTS = {
   rejected: (id, pub) => ({ result: false, id, pub })
 } as const satisfies Record<KeyState, (id: string, pub: string) => EventData>
 
+/** What `autoreject_file` does is told with its act (Salt's `_auth`); that the key is rejected from then on is told without. */
+const AUTO_REJECTED = (id: string, pub: string): EventData => ({ result: false, act: 'reject', id, pub })
+
 export interface KeysOptions {
   readonly store: { readonly keys: KeyStore; readonly events: Pick<EventStore, 'append'> }
   readonly events: Pick<EventLog, 'prepare'>
   readonly clock: Clock
-  readonly config: { readonly auto_accept: boolean }
-  readonly log: { info(fields: object, text: string): void; error(fields: object, text: string): void }
+  readonly config: AdmissionOptions['config']
+  readonly log: AdmissionOptions['log'] & { info(fields: object, text: string): void; error(fields: object, text: string): void }
+}
+
+/** How a minion makes contact. `proved`: it has signed a challenge with the key; only then it can be let in. */
+export interface Contact extends Credentials {
+  readonly proved?: boolean
 }
 
 interface Entry {
@@ -74,6 +86,7 @@ export type KeyListener = (id: string, state: KeyState | null) => void
 
 export class Keys {
   readonly #o: KeysOptions
+  readonly #admission: Admission
   readonly #entries = new Map<string, Entry>()
   readonly #grains = new Map<string, Record<string, unknown>>()
   readonly #listeners = new Set<KeyListener>()
@@ -85,6 +98,7 @@ export class Keys {
 
   constructor(options: KeysOptions) {
     this.#o = options
+    this.#admission = new Admission(options)
     this.#unproven = { left: UNPROVEN.burst, atUs: options.clock.nowUs() }
   }
 
@@ -143,9 +157,15 @@ export class Keys {
   }
 
   /** Whether whoever proves this key may speak as this id: it is accepted, or will be at once. */
-  expects(id: string, pub: string): boolean {
+  async expects(id: string, pub: string, credentials: Credentials = {}): Promise<boolean> {
     const state = this.stateOf(id, pub)
-    return state === 'accepted' || (state === 'unknown' && this.#o.config.auto_accept)
+    if (!isOpen(state)) return state === 'accepted'
+    return (await this.#admission.verdict(id, credentials)).act === 'accept'
+  }
+
+  /** The one-time tokens for new minions. */
+  get enrolments(): Enrolments {
+    return this.#admission.enrolments
   }
 
   /** Cached grains of the accepted minions. */
@@ -165,17 +185,20 @@ export class Keys {
   // ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * A minion authenticates: Salt's `_auth` (golden/wire section 5), with its `salt/auth` event. An unknown id becomes pending, or accepted with
-   * `auto_accept`. The caller has checked that an accepted key is the minion's own.
+   * A minion authenticates: Salt's `_auth` (golden/wire section 5), with its `salt/auth` event. A key that is unknown, or waits, is accepted or
+   * rejected when `Admission` says so, else it waits. The caller has checked that an accepted key is the minion's own.
    * @param pub PEM
-   * @throws MINION_ID_INVALID, KEY_INVALID; TOO_MANY when too many keys are pending; RATE_LIMITED
+   * @throws MINION_ID_INVALID, KEY_INVALID; TOO_MANY when too many keys are pending, or known; RATE_LIMITED
    */
-  async contact(id: string, pub: string): Promise<KeyState> {
+  async contact(id: string, pub: string, { proved = true, ...credentials }: Contact = {}): Promise<KeyState> {
     const pem = checkIdentity(id, pub)
     return this.#inTurn(id, async () => {
       const state = this.stateOf(id, pem)
-      if (state === 'unknown') return this.#welcome(id, pem)
+      const verdict: Verdict = isOpen(state) ? await this.#admission.verdict(id, credentials) : { act: 'pend' }
+      if (verdict.act === 'accept' && proved && (await this.#admit(id, pem, verdict.enrolment))) return 'accepted'
       if (state !== 'accepted') this.#countUnproven()
+      if (verdict.act === 'reject') return this.#autoReject(id, pem)
+      if (state === 'unknown') return this.#welcome(id, pem)
       const event = this.#event(AUTH, AUTH_EVENTS[state](id, pem))
       if (state === 'denied') await this.#deny(id, pem, event)
       else await this.#o.store.events.append([event])
@@ -232,12 +255,35 @@ export class Keys {
   // ── inside ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #welcome(id: string, pub: string): Promise<KeyState> {
-    this.#countUnproven()
-    const state = this.#o.config.auto_accept ? 'accepted' : 'pending'
-    if (state === 'pending' && this.#unprovenKeys() >= MAX_UNPROVEN)
-      throw new BrineError('TOO_MANY', ['keys wait for a decision'], { retryAfter: 60 })
-    await this.#put({ id, state, pub, changedUs: this.#o.clock.nowUs() }, [this.#event(AUTH, AUTH_EVENTS[state](id, pub))])
-    return state
+    if (this.#unprovenKeys() >= MAX_UNPROVEN) throw new BrineError('TOO_MANY', ['keys wait for a decision'], { retryAfter: 60 })
+    await this.#put({ id, state: 'pending', pub, changedUs: this.#o.clock.nowUs() }, [this.#event(AUTH, AUTH_EVENTS.pending(id, pub))])
+    return 'pending'
+  }
+
+  /** Accepts a key that has been proved, and uses up its enrolment token in the same transaction; false when somebody else was quicker with that. */
+  async #admit(id: string, pub: string, enrolment?: string): Promise<boolean> {
+    if (!this.#entries.has(id)) this.#checkRoom()
+    const nowUs = this.#o.clock.nowUs()
+    const record: KeyRecord = { id, state: 'accepted', pub, changedUs: nowUs }
+    const events = [this.#event(AUTH, AUTH_EVENTS.accepted(id, pub))]
+    if (enrolment === undefined) await this.#put(record, events)
+    else {
+      if ((await this.#o.store.keys.admit(record, enrolment, nowUs, events)) === 'spent') return false
+      this.#note(record)
+      this.#tell(id)
+      this.#o.log.info({ id, enrolment: enrolmentId(enrolment) }, 'a key was accepted by an enrolment token')
+    }
+    return true
+  }
+
+  async #autoReject(id: string, pub: string): Promise<KeyState> {
+    if (!this.#entries.has(id)) this.#checkRoom()
+    await this.#put({ id, state: 'rejected', pub, changedUs: this.#o.clock.nowUs() }, [this.#event(AUTH, AUTO_REJECTED(id, pub))])
+    return 'rejected'
+  }
+
+  #checkRoom(): void {
+    if (this.#entries.size >= MAX_IDS) throw new BrineError('TOO_MANY', ['minion keys are known'], { retryAfter: 60 })
   }
 
   /** The first denied key stays: a stranger must not be able to push out the one that people are about to look at. */
@@ -365,6 +411,11 @@ export class Keys {
     const records = [...this.#entries.values()].flatMap(({ current, denied }) => [current, denied].filter(each => each !== null))
     return records.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
   }
+}
+
+/** Nobody has decided about it yet. */
+function isOpen(state: KeyState | 'unknown'): boolean {
+  return state === 'unknown' || state === 'pending'
 }
 
 /** Globs: one, several separated by commas, or a list of those. */

@@ -9,6 +9,7 @@ import type { Caller } from '../auth/caller.js'
 import { type BrineError, brineError } from '../errors.js'
 import type { EventLog } from '../events/log.js'
 import { FileRoots } from '../fileserver/roots.js'
+import type { Credentials } from '../keys/admission.js'
 import { checkIdentity, type Keys } from '../keys/keys.js'
 import {
   challengeText,
@@ -125,11 +126,13 @@ export class HttpLink implements MinionLink {
    * A minion says who it is. An accepted key gets a challenge; any other contact is recorded, with its `salt/auth` event.
    * @throws PROTOCOL_VERSION, MINION_ID_INVALID, KEY_INVALID, RATE_LIMITED, TOO_MANY
    */
-  async enroll({ protocol, id, pub }: EnrollRequest): Promise<EnrollAnswer> {
-    checkVersion(protocol)
-    const pem = checkIdentity(id, pub)
-    if (!this.#o.keys.expects(id, pem)) {
-      const state = await this.#o.keys.contact(id, pem)
+  async enroll(request: EnrollRequest): Promise<EnrollAnswer> {
+    const { id } = request
+    checkVersion(request.protocol)
+    const pem = checkIdentity(id, request.pub)
+    const credentials = credentialsOf(request)
+    if (!(await this.#o.keys.expects(id, pem, credentials))) {
+      const state = await this.#o.keys.contact(id, pem, { ...credentials, proved: false })
       // Accepted this very moment: the next question gets the challenge.
       return { state: state === 'accepted' ? 'pending' : state }
     }
@@ -147,8 +150,8 @@ export class HttpLink implements MinionLink {
     const pem = checkIdentity(id, request.pub)
     if (!this.#challenges.counts(id, nonce) || !provesKey(request, pem)) throw brineError('KEY_PROOF', id)
     this.#challenges.use(nonce)
-    const quiet = request.renewal && this.isConnected(id) && this.#o.keys.expects(id, pem)
-    const state = quiet ? 'accepted' : await this.#o.keys.contact(id, pem)
+    const quiet = request.renewal && this.isConnected(id) && this.#o.keys.stateOf(id, pem) === 'accepted'
+    const state = quiet ? 'accepted' : await this.#o.keys.contact(id, pem, credentialsOf(request))
     if (state !== 'accepted') throw keyError(state, id)
     const { token, expiresUs } = this.#o.auth.minionToken(id)
     if (this.isConnected(id)) this.#tokenEnds.set(id, expiresUs)
@@ -223,6 +226,10 @@ export class HttpLink implements MinionLink {
       }
     }
   }
+}
+
+function credentialsOf({ autosign_grains: grains, enrolment_token: enrolment }: EnrollRequest): Credentials {
+  return { ...(grains === undefined ? {} : { grains }), ...(enrolment === undefined ? {} : { enrolment }) }
 }
 
 function checkVersion(protocol: number): void {

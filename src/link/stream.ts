@@ -54,7 +54,7 @@ export class MinionStream {
       this.#stalledSince = null
       if (this.#more) this.#fill()
     })
-    this.#write({ type: 'hello', protocol: PROTOCOL, heartbeat_seconds: HEARTBEAT_SECONDS, grains: options.grainsWanted })
+    this.#write({ type: 'hello', protocol: PROTOCOL, heartbeat_seconds: HEARTBEAT_SECONDS, grains: options.grainsWanted, gzip: true })
     this.#fill()
   }
 

@@ -9,8 +9,9 @@ import { fingerprint } from '../shared/fingerprint.js'
 import { sleep } from '../shared/sleep.js'
 import type { MinionLog } from './context.js'
 import { Heartbeat } from './heartbeat.js'
-import { type Answer, Refused, type Request, refused, ServerHttp, Unreachable } from './http.js'
+import { type Answer, packable, Refused, type Request, refused, type ServerHttp, Unreachable } from './http.js'
 import type { Identity } from './identity.js'
+import type { Credentials, Masters } from './masters.js'
 
 /** A stream that lasted so long was a good one: the next pause is short again. */
 const GOOD_MS = 10_000
@@ -25,9 +26,11 @@ const RENEW_AGAIN_MS = 30_000
 const MAX_LINE = 32 * 1024 * 1024
 
 export interface ConnectionOptions {
-  /** Servers, in order of preference; the next one is tried when one does not answer. */
-  readonly urls: readonly string[]
+  /** Where the servers are; the next one is tried when one does not answer. */
+  readonly masters: Masters
   readonly id: string
+  /** What may let a new minion in without people. */
+  readonly credentials?: Credentials
   readonly identity: Identity
   /** A job came. The next line is read when this has resolved. */
   readonly onJob: (job: JobMessage) => Promise<void>
@@ -57,11 +60,11 @@ class NotAccepted extends Error {
 
 export class Connection {
   readonly #o: ConnectionOptions
-  readonly #servers: readonly ServerHttp[]
+  readonly #masters: Masters
   readonly #backoff: Backoff
   readonly #random: () => number
   readonly #stopping = new AbortController()
-  #server = 0
+  #failback: NodeJS.Timeout | null = null
   #token: Token | null = null
   #renewal: NodeJS.Timeout | null = null
   #stream: IncomingMessage | null = null
@@ -71,7 +74,7 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#o = options
-    this.#servers = options.urls.map(url => new ServerHttp(url))
+    this.#masters = options.masters
     this.#random = options.random ?? Math.random
     this.#backoff = new Backoff({ firstMs: options.reconnectMs.first, maxMs: options.reconnectMs.max, random: this.#random })
   }
@@ -87,7 +90,12 @@ export class Connection {
     this.#stream?.destroy()
     await this.#loop
     this.#forgetToken()
-    for (const server of this.#servers) server.close()
+    this.#masters.close()
+  }
+
+  /** The server that is talked to now. */
+  get #server(): ServerHttp {
+    return this.#masters.current
   }
 
   /** True while the stream is open: what is sent now should arrive. */
@@ -99,7 +107,7 @@ export class Connection {
   async send(request: Omit<Request, 'token'>): Promise<Answer> {
     const token = this.#token
     if (token === null || this.#stream === null) throw new Unreachable('there is no connection to the server')
-    const answer = await this.#servers[this.#server]!.send({ ...request, token: token.text })
+    const answer = await this.#server.send({ ...request, token: token.text })
     this.#heartbeat?.spoke()
     if (answer.status === 401 && this.#token === token) {
       this.#forgetToken()
@@ -110,8 +118,8 @@ export class Connection {
 
   /** As `send`, with a JSON answer. Throws Unreachable, Refused. */
   async json<T>(request: Omit<Request, 'token'>): Promise<T> {
-    const answer = await this.send(request)
-    const text = await this.#servers[this.#server]!.text(answer)
+    const answer = await this.send(packable(request))
+    const text = await this.#server.text(answer)
     if (answer.status < 200 || answer.status > 299) throw refused(answer, text)
     return JSON.parse(text) as T
   }
@@ -136,9 +144,9 @@ export class Connection {
 
   /** Proves the key and gets a token. Throws NotAccepted, Refused, Unreachable. */
   async #authenticate(renewal: boolean): Promise<void> {
-    const server = this.#servers[this.#server]!
+    const server = this.#server
     const { id, identity } = this.#o
-    const who = { protocol: PROTOCOL, id, pub: identity.pub }
+    const who = { protocol: PROTOCOL, id, pub: identity.pub, ...(renewal ? {} : this.#o.credentials) }
     const { signal } = this.#stopping
     const enrolled = await server.json<EnrollAnswer>({ method: 'POST', path: '/minion/enroll', json: JSON.stringify(who), signal })
     if (enrolled.state !== 'accepted') throw new NotAccepted(enrolled.state)
@@ -174,7 +182,7 @@ export class Connection {
 
   /** Opens the stream and reads it to its end. The reason is what the server said, or `lost`. Throws Unreachable, Refused. */
   async #holdStream(): Promise<ByeReason | string> {
-    const server = this.#servers[this.#server]!
+    const server = this.#server
     const token = this.#token!.text
     const answer = await server.send({ method: 'GET', path: '/minion/stream', token, endless: true, signal: this.#stopping.signal })
     if (answer.status !== 200) {
@@ -189,6 +197,7 @@ export class Connection {
       this.#stream = null
       this.#heartbeat?.stop()
       this.#heartbeat = null
+      if (this.#failback) clearTimeout(this.#failback)
       answer.body.destroy()
       if (performance.now() - since >= GOOD_MS) this.#backoff.reset()
     }
@@ -222,7 +231,9 @@ export class Connection {
       silent: () => body.destroy(new Error('the server has been silent for too long')),
       speak: this.#o.onIdle
     })
-    this.#say('info', `connected to ${this.#servers[this.#server]!.url}`)
+    this.#server.packs = hello.gzip === true
+    this.#planFailback(body)
+    this.#say('info', `connected to ${this.#server.url}`)
     this.#o.onOpen({ grains: hello.grains })
   }
 
@@ -251,7 +262,7 @@ export class Connection {
     const { id, identity } = this.#o
     const key = `the key of '${id}' (${fingerprint(identity.pub)})`
     const hint = state === 'pending' ? `; accept it there with: brine key accept ${id}` : ''
-    this.#say(state === 'pending' ? 'info' : 'error', `${this.#servers[this.#server]!.url} has ${key} as ${state}${hint}`)
+    this.#say(state === 'pending' ? 'info' : 'error', `${this.#server.url} has ${key} as ${state}${hint}`)
     return this.#acceptanceWait() * (state === 'pending' ? 1 : DECIDED)
   }
 
@@ -262,10 +273,26 @@ export class Connection {
 
   /** Tries the others at once; a pause comes when all have been tried. A token is good for the server that gave it. */
   #nextServer(): number {
-    if (this.#servers.length === 1) return this.#backoff.next()
+    if (this.#masters.isOnlyOne) return this.#backoff.next()
     this.#forgetToken()
-    this.#server = (this.#server + 1) % this.#servers.length
-    return this.#server === 0 ? this.#backoff.next() : 0
+    return this.#masters.next() ? 0 : this.#backoff.next()
+  }
+
+  /** While a server that is not the preferred one is talked to, the preferred one is asked from time to time whether it is back (master_failback). */
+  #planFailback(body: IncomingMessage): void {
+    const intervalMs = this.#masters.failbackMs
+    if (intervalMs === null) return
+    const look = async () => {
+      if (!(await this.#masters.preferredAnswers())) {
+        this.#failback = setTimeout(() => void look(), intervalMs)
+        return
+      }
+      if (this.#stream !== body) return
+      this.#forgetToken()
+      this.#masters.goBack()
+      body.destroy(new Error('the preferred server is back'))
+    }
+    this.#failback = setTimeout(() => void look(), intervalMs)
   }
 
   /** The same news is told once. */

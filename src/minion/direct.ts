@@ -5,8 +5,9 @@
 import { randomBytes } from 'node:crypto'
 import type { EnrollAnswer, TokenAnswer, Up, UpAnswer } from '../protocol/messages.js'
 import { PROTOCOL } from '../protocol/version.js'
-import { type Answer, Refused, type Request, refused, type ServerHttp, Unreachable } from './http.js'
+import { type Answer, packable, Refused, type Request, refused, type ServerHttp, Unreachable } from './http.js'
 import type { Identity } from './identity.js'
+import type { Credentials } from './masters.js'
 import type { NewItem } from './spool.js'
 
 /** The server has the key as pending, rejected or denied. */
@@ -20,14 +21,16 @@ export class DirectLink {
   readonly #servers: readonly ServerHttp[]
   readonly #id: string
   readonly #identity: Identity
+  readonly #credentials: Credentials
   #server: ServerHttp | null = null
   #token = ''
   #sent = 0
 
-  constructor(options: { servers: readonly ServerHttp[]; id: string; identity: Identity }) {
+  constructor(options: { servers: readonly ServerHttp[]; id: string; identity: Identity; credentials: Credentials }) {
     this.#servers = options.servers
     this.#id = options.id
     this.#identity = options.identity
+    this.#credentials = options.credentials
   }
 
   /** Proves the key to the first server that answers. Throws Unreachable, Refused, NotAccepted. */
@@ -52,7 +55,7 @@ export class DirectLink {
   }
 
   async json<T>(request: Omit<Request, 'token'>): Promise<T> {
-    const answer = await this.send(request)
+    const answer = await this.send(packable(request))
     const text = await this.#server!.text(answer)
     if (answer.status < 200 || answer.status > 299) throw refused(answer, text)
     return JSON.parse(text) as T
@@ -80,7 +83,7 @@ export class DirectLink {
   }
 
   async #authenticate(server: ServerHttp): Promise<void> {
-    const who = { protocol: PROTOCOL, id: this.#id, pub: this.#identity.pub }
+    const who = { protocol: PROTOCOL, id: this.#id, pub: this.#identity.pub, ...this.#credentials }
     const enrolled = await server.json<EnrollAnswer>({ method: 'POST', path: '/minion/enroll', json: JSON.stringify(who) })
     if (enrolled.state !== 'accepted') throw new NotAccepted(`${server.url} has the key of '${this.#id}' as ${enrolled.state}`)
     const { nonce } = enrolled

@@ -1,12 +1,18 @@
 import http, { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from 'node:http'
 import https from 'node:https'
+import type { Readable } from 'node:stream'
+import { promisify } from 'node:util'
+import { createGunzip, gzip } from 'node:zlib'
+import { type Dialer, dialer, type Way } from './dial.js'
 
 /** No byte in either direction for so long: the connection is dead. Long uploads and downloads are bounded by silence, not by their length. */
 const SILENCE_MS = 60_000
 /** Connections to a server beside the stream: requests of jobs (files) do not wait for a long return to be sent. */
 const CONNECTIONS = 4
-/** JSON answers of the link are small; a list of files is the largest. */
+/** JSON answers of the link are small; a list of files is the largest. Unpacked. */
 const MAX_ANSWER = 64 * 1024 * 1024
+/** Bytes of a body from which on it is worth packing: less travels in one packet anyway. */
+const PACK_FROM = 1400
 
 export interface Request {
   readonly method: 'GET' | 'POST'
@@ -52,35 +58,49 @@ export class Refused extends Error {
 /** Requests to one server, over connections that are kept. */
 export class ServerHttp {
   readonly url: string
+  /** The server unpacks gzip: it says so when a stream opens. */
+  packs = false
   readonly #base: URL
+  readonly #dialer: Dialer
   readonly #agent: http.Agent
+  /** A connection that lives as long as the stream would take one of the few that are shared. */
+  readonly #ownAgent: http.Agent
   readonly #request: typeof http.request
 
-  /** @param url `http://host:port` or https, with a path if the server lies below one */
-  constructor(url: string) {
+  /**
+   * @param url `http://host:port` or https, with a path if the server lies below one
+   * @param way how it is reached, and how it proves who it is
+   */
+  constructor(url: string, way: Way = {}) {
     this.url = url
     this.#base = new URL(url)
-    const secure = this.#base.protocol === 'https:'
-    this.#request = secure ? https.request : http.request
-    this.#agent = new (secure ? https : http).Agent({ keepAlive: true, maxSockets: CONNECTIONS })
+    this.#dialer = dialer(this.#base, way)
+    this.#request = this.#base.protocol === 'https:' ? https.request : http.request
+    this.#agent = this.#dialer.agent(CONNECTIONS)
+    this.#ownAgent = this.#dialer.agent(Number.POSITIVE_INFINITY)
   }
 
   /** Sends a request; resolves with the head of the answer, whatever its status. Throws Unreachable. */
-  send({ method, path, token, headers, json, signal, endless }: Request): Promise<Answer> {
+  async send({ method, path, token, headers, json, signal, endless }: Request): Promise<Answer> {
+    const body = json === undefined ? undefined : await this.#body(json)
+    const url = new URL(`${this.#base.pathname.replace(/\/$/, '')}${path}`, this.#base)
+    const { forward } = this.#dialer
     const options: RequestOptions = {
       method,
-      // A connection that lives as long as the agent would take one of the few that are shared.
-      agent: endless ? false : this.#agent,
+      agent: endless ? this.#ownAgent : this.#agent,
       headers: {
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        ...(json === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) }),
+        ...body?.headers,
+        ...forward,
         ...headers
       },
+      // A proxy is told the whole address.
+      ...(forward === null ? {} : { path: url.href }),
       ...(signal === undefined ? {} : { signal }),
       ...(endless ? {} : { timeout: SILENCE_MS })
     }
     return new Promise((resolve, reject) => {
-      const request = this.#request(new URL(`${this.#base.pathname.replace(/\/$/, '')}${path}`, this.#base), options)
+      const request = this.#request(url, options)
       const silent = () => void request.destroy(new Error(`silent for ${SILENCE_MS / 1000} seconds`))
       request.once('timeout', silent)
       // The stream's head must come soon; after that its reader listens for heartbeats.
@@ -95,13 +115,21 @@ export class ServerHttp {
         request.on('error', () => {})
         resolve({ status: body.statusCode ?? 0, headers: body.headers, body })
       })
-      request.end(json)
+      request.end(body?.bytes)
     })
+  }
+
+  async #body(json: string): Promise<{ bytes: Buffer; headers: Record<string, string | number> }> {
+    const plain = Buffer.from(json)
+    const packed = this.packs && plain.length >= PACK_FROM ? await promisify(gzip)(plain) : null
+    const bytes = packed ?? plain
+    const encoding = packed === null ? {} : { 'content-encoding': 'gzip' }
+    return { bytes, headers: { 'content-type': 'application/json', 'content-length': bytes.length, ...encoding } }
   }
 
   /** Sends a request and reads a JSON answer. Throws Unreachable, or Refused when the status is not 2xx. */
   async json<T>(request: Request): Promise<T> {
-    const answer = await this.send(request)
+    const answer = await this.send(packable(request))
     const text = await this.text(answer)
     if (answer.status < 200 || answer.status > 299) throw refused(answer, text)
     try {
@@ -112,11 +140,11 @@ export class ServerHttp {
   }
 
   /** The whole body. Throws Unreachable when the connection breaks. */
-  async text({ body }: Answer): Promise<string> {
+  async text({ body, headers }: Answer): Promise<string> {
     const chunks: Buffer[] = []
     let bytes = 0
     try {
-      for await (const chunk of body) {
+      for await (const chunk of unpacked(body, headers)) {
         chunks.push(chunk as Buffer)
         bytes += (chunk as Buffer).length
         if (bytes > MAX_ANSWER) throw new Error('the answer is too long')
@@ -130,7 +158,21 @@ export class ServerHttp {
   /** Ends kept connections. */
   close(): void {
     this.#agent.destroy()
+    this.#ownAgent.destroy()
   }
+}
+
+/** The request with the word that its answer may come packed. For answers that `text` reads. */
+export function packable<T extends Omit<Request, 'token'>>(request: T): T {
+  return { ...request, headers: { 'accept-encoding': 'gzip', ...request.headers } }
+}
+
+function unpacked(body: IncomingMessage, headers: IncomingHttpHeaders): Readable {
+  if (headers['content-encoding'] !== 'gzip') return body
+  const gunzip = createGunzip()
+  body.once('error', error => gunzip.destroy(error))
+  gunzip.once('close', () => body.destroy())
+  return body.pipe(gunzip)
 }
 
 /** The error of an answer that is none: brine's body, or what a proxy said. */

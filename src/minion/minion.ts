@@ -16,6 +16,7 @@ import type { Job, Outcome } from './job.js'
 import { JobJournal } from './journal.js'
 import { lockDirectory } from './lock.js'
 import type { MasterClient } from './master.js'
+import { type Credentials, Masters } from './masters.js'
 import { unmarked } from './modules/call.js'
 import { messageOf } from './modules/errors.js'
 import { isMapping } from './modules/values.js'
@@ -43,7 +44,9 @@ export interface JobRunner {
 export interface MinionOptions {
   readonly id: string
   /** None: masterless. Nothing is sent anywhere; schedule, states and the minion's own bus work as ever. */
-  readonly urls: readonly string[]
+  readonly masters: Masters | null
+  /** What may let a new minion in without people. */
+  readonly credentials?: Credentials
   /** Where key, spool and journal lie. */
   readonly dir: string
   readonly spoolBytes: number
@@ -143,6 +146,7 @@ export class Minion {
     this.#spool = spool
     const { journal, interrupted } = await JobJournal.open(dir)
     this.#journal = journal
+    // What connects to nobody is never started.
     const connection = this.#connect(identity)
     this.#connection = connection
     const client = new ServerClient({ connection, spool, bus: this.#bus, signal: this.#killing.signal })
@@ -164,7 +168,7 @@ export class Minion {
   }
 
   get #masterless(): boolean {
-    return this.#o.urls.length === 0
+    return this.#o.masters === null
   }
 
   #startSchedule(): void {
@@ -238,9 +242,9 @@ export class Minion {
   }
 
   #connect(identity: Identity): Connection {
-    const { urls, id, acceptanceWaitMs, reconnectMs, log, random } = this.#o
+    const { masters, id, credentials = {}, acceptanceWaitMs, reconnectMs, log, random } = this.#o
     return new Connection({
-      ...{ urls, id, identity, acceptanceWaitMs, reconnectMs, log },
+      ...{ masters: masters ?? new Masters({ urls: [] }), credentials, id, identity, acceptanceWaitMs, reconnectMs, log },
       ...(random === undefined ? {} : { random }),
       onJob: job => this.#onJob(job),
       onOpen: hello => void this.#onOpen(hello),

@@ -9,12 +9,12 @@ import { ControlClient } from './control.js'
 import { DirectLink } from './direct.js'
 import { openFileClient } from './files.js'
 import { collectGrains } from './grains/index.js'
-import { ServerHttp } from './http.js'
 import { Identity } from './identity.js'
 import { invoke } from './invoke.js'
 import { MinionJids } from './jids.js'
 import type { Job, Outcome } from './job.js'
 import type { MasterClient, PillarAsk } from './master.js'
+import type { Credentials, Masters } from './masters.js'
 import { allModules } from './modules/custom.js'
 import { CommandExecutionError } from './modules/errors.js'
 import type { Mapping } from './modules/values.js'
@@ -32,8 +32,9 @@ export interface OneShot {
   /** As typed: what the return's event shows. */
   readonly raw: readonly string[]
   readonly arg: readonly unknown[]
-  /** Null: masterless. Else the servers' addresses. */
-  readonly urls: readonly string[] | null
+  /** Null: masterless. */
+  readonly masters: Masters | null
+  readonly credentials?: Credentials
   readonly log: MinionLog
   /** Aborted when the call is to end; what it started ends with it. */
   readonly signal: AbortSignal
@@ -52,7 +53,7 @@ export async function callOnce(call: OneShot): Promise<OneShotResult> {
     ...{ jid, fun: call.fun, arg: call.arg, tgt: call.options.id, tgtType: 'glob', user: user(), ret: '' },
     published: { fun: call.fun, pid: process.pid, jid, tgt: 'salt-call' }
   }
-  const link = call.urls === null ? null : await openLink(call, call.urls)
+  const link = call.masters === null ? null : await openLink(call, call.masters)
   const control = await ControlClient.connect(call.dir, job)
   const groups = new Set<number>()
   const killAll = (): void => {
@@ -98,9 +99,10 @@ function returnOf(jid: string, outcome: Outcome, { raw, options }: OneShot): Rec
   }
 }
 
-async function openLink(call: OneShot, urls: readonly string[]): Promise<DirectLink> {
+async function openLink(call: OneShot, masters: Masters): Promise<DirectLink> {
   const identity = await Identity.open(call.dir)
-  const link = new DirectLink({ servers: urls.map(url => new ServerHttp(url)), id: call.options.id, identity })
+  const { options, credentials = {} } = call
+  const link = new DirectLink({ servers: masters.servers, id: options.id, identity, credentials })
   try {
     await link.open()
     return link

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { type Config, isSettingName, SETTINGS } from '../config/schema.js'
+import type { Credentials } from './masters.js'
 import { type MinionOptions, minionOptions } from './options.js'
 
 /** Where a minion keeps what it has. */
@@ -21,6 +22,18 @@ export function remembered(dir: string, name: string): string | null {
     return readFileSync(join(dir, name), 'utf8').trim() || null
   } catch {
     return null // it has not run here yet
+  }
+}
+
+/** What may let this minion in without people: an enrolment token, and the grains that the server is to look at. */
+export function credentialsOf(
+  { enrolment_token, autosign_grains }: Pick<Config, 'enrolment_token' | 'autosign_grains'>,
+  grains: Readonly<Record<string, unknown>>
+): Credentials {
+  const shown = Object.fromEntries(autosign_grains.flatMap(name => (Object.hasOwn(grains, name) ? [[name, grains[name]]] : [])))
+  return {
+    ...(enrolment_token === null ? {} : { enrolment_token }),
+    ...(autosign_grains.length === 0 ? {} : { autosign_grains: shown })
   }
 }
 

@@ -12,6 +12,10 @@ export interface EnrollRequest {
   readonly id: string
   /** PEM, SubjectPublicKeyInfo, RSA. */
   readonly pub: string
+  /** Salt's autosign_grains: facts by which the server may let a new minion in. */
+  readonly autosign_grains?: Readonly<Record<string, unknown>>
+  /** A one-time token that lets a new minion in. */
+  readonly enrolment_token?: string
 }
 
 export type EnrollAnswer =
@@ -24,10 +28,7 @@ export function challengeText(id: string, nonce: string): string {
   return `brine minion token\n${id}\n${nonce}\n`
 }
 
-export interface TokenRequest {
-  readonly protocol: number
-  readonly id: string
-  readonly pub: string
+export interface TokenRequest extends EnrollRequest {
   readonly nonce: string
   /** Base64 of the signature over `challengeText`. */
   readonly signature: string
@@ -57,8 +58,17 @@ export interface JobMessage {
 export type ByeReason = 'replaced' | 'rejected' | 'deleted' | 'expired' | 'stopping' | 'slow' | 'silent'
 
 export type Down =
-  /** First line. `heartbeat_seconds`: a line comes at least so often, and the minion is heard of at least so often. `grains`: the server has none. */
-  | { readonly type: 'hello'; readonly protocol: number; readonly heartbeat_seconds: number; readonly grains: boolean }
+  /**
+   * First line. `heartbeat_seconds`: a line comes at least so often, and the minion is heard of at least so often. `grains`: the server has none.
+   * `gzip`: bodies of requests may be packed.
+   */
+  | {
+      readonly type: 'hello'
+      readonly protocol: number
+      readonly heartbeat_seconds: number
+      readonly grains: boolean
+      readonly gzip?: boolean
+    }
   | { readonly type: 'job'; readonly job: JobMessage }
   | { readonly type: 'ping' }
   | { readonly type: 'bye'; readonly reason: ByeReason | string }

@@ -223,6 +223,21 @@ export interface MinionFacts {
   readonly seenUs: number
 }
 
+/** A one-time token for a new minion. The token itself is never stored. */
+export interface EnrolmentRecord {
+  /** SHA-256 of the token, hex. */
+  readonly hash: string
+  /** Globs of the ids that it is for, separated by commas. */
+  readonly tgt: string
+  readonly label: string
+  readonly createdBy: string
+  readonly createdUs: number
+  readonly expiresUs: number
+  readonly usedUs: number | null
+  /** The id that it let in. */
+  readonly usedBy: string | null
+}
+
 export interface KeyStore {
   all(): Promise<readonly KeyRecord[]>
   /** Writes the key in its new state (an id has one denied key and one in another state at most) and appends the events. */
@@ -231,6 +246,15 @@ export interface KeyStore {
   remove(id: string, states: readonly KeyState[], events: readonly NewEvent[]): Promise<void>
   facts(): Promise<readonly MinionFacts[]>
   putFacts(facts: MinionFacts, events: readonly NewEvent[]): Promise<void>
+  /** As `put`, and uses up the enrolment in the same transaction. `spent`: it was used, or is gone, or has expired; nothing was written. */
+  admit(key: KeyRecord, hash: string, nowUs: number, events: readonly NewEvent[]): Promise<'stored' | 'spent'>
+  /** Drops those that have expired when this one is made; `full`: so many are left that are not used, and nothing was written. */
+  addEnrolment(enrolment: EnrolmentRecord, limit: number): Promise<'stored' | 'full'>
+  enrolment(hash: string): Promise<EnrolmentRecord | null>
+  /** Those that have not expired, newest first. */
+  enrolments(nowUs: number): Promise<readonly EnrolmentRecord[]>
+  /** False: there is none. */
+  removeEnrolment(hash: string): Promise<boolean>
 }
 
 // ── the mine ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { writePrivateFile } from '../auth/private-file.js'
+import { isBrineError } from '../errors.js'
+import { ENROLMENT_SECONDS, enrolmentId } from '../keys/enrolment.js'
 import { fingerprint } from '../keys/fingerprint.js'
 import { DIRECTORIES, type Directory } from '../keys/keys.js'
 import { LOCAL_KEYS, masterKey } from '../keys/master-key.js'
@@ -267,8 +269,45 @@ nothing that is there is replaced. Returns the path of the private key.`,
   })
 ]
 
+const enrolling: readonly ServerFunction[] = [
+  serverFunction({
+    name: 'key.token_create',
+    doc: `Make a one-time token with which a new minion's key is accepted. tgt: globs of the ids that it is for, separated by commas; ttl: seconds.
+Returns {id, token, tgt, expires}; the token is shown here and never again.`,
+    params: { tgt: param.text(), ttl: param.numberOr(ENROLMENT_SECONDS.fallback), label: param.textOr('') },
+    redact: value => ({ ...(value as object), token: '(made for the caller)' }),
+    async run({ keys, caller }, { tgt, ttl, label }) {
+      try {
+        const { token, record } = await keys.enrolments.create({ tgt, ttlSeconds: ttl, label, createdBy: caller.user })
+        return { id: enrolmentId(record.hash), token, tgt, expires: isoTime(record.expiresUs) }
+      } catch (error) {
+        if (isBrineError(error, 'FIELD_INVALID')) throw new ArgumentError('value', `argument '${error.values[0]}': ${error.values[1]}`)
+        throw error
+      }
+    }
+  }),
+  serverFunction({
+    name: 'key.token_list',
+    doc: 'List the enrolment tokens that have not expired, without themselves: {id, tgt, label, created_by, expires, used_by}.',
+    run: async ({ keys }) =>
+      (await keys.enrolments.list()).map(({ hash, tgt, label, createdBy, expiresUs, usedBy }) => ({
+        ...{ id: enrolmentId(hash), tgt, label, created_by: createdBy, expires: isoTime(expiresUs), used_by: usedBy }
+      }))
+  }),
+  serverFunction({
+    name: 'key.token_revoke',
+    doc: 'End an enrolment token, by its id. False when there is none.',
+    params: { id_: param.text() },
+    run: ({ keys }, { id_ }) => keys.enrolments.revoke(id_)
+  })
+]
+
+function isoTime(us: number): string {
+  return new Date(us / 1000).toISOString()
+}
+
 /** The wheel's functions for minion keys. */
-export const keyWheel: readonly ServerFunction[] = [...looking, ...moving, ...making]
+export const keyWheel: readonly ServerFunction[] = [...looking, ...moving, ...making, ...enrolling]
 
 async function makeKeys(bits: number): Promise<{ priv: string; pub: string }> {
   if (!Number.isInteger(bits) || bits < KEY_BITS.min || bits > KEY_BITS.max) {

@@ -68,3 +68,41 @@ export function keyContract(t: Test, open: OpenStore): void {
     t.equal((await jobs.pending('web2', 10, 10)).length, 1)
   })
 }
+
+const enrolment = (hash: string, more: object = {}) => ({
+  ...{ hash, tgt: 'web*', label: 'rack 4', createdBy: 'ada', createdUs: 100, expiresUs: 1_000, usedUs: null, usedBy: null },
+  ...more
+})
+
+export function enrolmentContract(t: Test, open: OpenStore): void {
+  t.test('an enrolment is used up together with the key that it lets in, once, and before it expires', async t => {
+    const { store, reopen } = await open(t)
+    for (const hash of ['a', 'b']) t.equal(await store.keys.addEnrolment(enrolment(hash), 10), 'stored')
+    t.equal(await store.keys.admit(key('web1', 'accepted'), 'a', 500, [newEvent('salt/auth')]), 'stored')
+    t.equal(await store.keys.admit(key('web2', 'accepted'), 'a', 500, [newEvent('salt/auth')]), 'spent')
+    t.equal(await store.keys.admit(key('web2', 'accepted'), 'b', 1_000, [newEvent('salt/auth')]), 'spent', 'expired')
+    t.equal(await store.keys.admit(key('web2', 'accepted'), 'c', 500, [newEvent('salt/auth')]), 'spent', 'unknown')
+    const { keys, events } = await reopen()
+    t.strictSame(await keys.all(), [key('web1', 'accepted')])
+    t.strictSame(await keys.enrolment('a'), enrolment('a', { usedUs: 500, usedBy: 'web1' }))
+    t.equal(await events.head(), 1)
+  })
+
+  t.test('open enrolments are bounded; used and expired ones do not count, and expired ones go', async t => {
+    const { keys } = (await open(t)).store
+    await keys.addEnrolment(enrolment('a', { expiresUs: 200 }), 2)
+    await keys.addEnrolment(enrolment('b'), 2)
+    t.equal(await keys.addEnrolment(enrolment('c'), 2), 'full')
+    t.equal(await keys.addEnrolment(enrolment('c', { createdUs: 200 }), 2), 'stored')
+    t.equal(await keys.enrolment('a'), null)
+    await keys.admit(key('web1', 'accepted'), 'b', 500, [])
+    t.equal(await keys.addEnrolment(enrolment('d', { createdUs: 300 }), 2), 'stored')
+    t.strictSame(
+      (await keys.enrolments(999)).map(({ hash }) => hash),
+      ['d', 'c', 'b']
+    )
+    t.same(await keys.enrolments(1_000), [])
+    t.ok(await keys.removeEnrolment('c'))
+    t.notOk(await keys.removeEnrolment('c'))
+  })
+}

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import type { Store } from '../../src/store/store.js'
 import { eventContract } from './store-events.js'
 import { jobContract } from './store-jobs.js'
-import { keyContract } from './store-keys.js'
+import { enrolmentContract, keyContract } from './store-keys.js'
 import { reactionContract } from './store-reactions.js'
 import { ruleContract } from './store-rules.js'
 import { tokenContract } from './store-tokens.js'
@@ -28,6 +28,7 @@ const CONTRACTS: Record<string, (t: Test, open: OpenStore) => void> = {
   events: eventContract,
   jobs: jobContract,
   keys: keyContract,
+  enrolments: enrolmentContract,
   tokens: tokenContract,
   reactions: reactionContract,
   rules: ruleContract

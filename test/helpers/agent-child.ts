@@ -1,11 +1,12 @@
 /** An agent in a process of its own whose jobs never end, to be killed. Arguments: directory, server URL. */
+import { Masters } from '../../src/minion/masters.js'
 import { Minion } from '../../src/minion/minion.js'
 import { silent } from './log.js'
 
 const [dir, url] = process.argv.slice(2) as [string, string]
 const minion = new Minion({
   id: 'web1',
-  urls: [url],
+  masters: new Masters({ urls: [url] }),
   dir,
   spoolBytes: 1024 * 1024,
   acceptanceWaitMs: 50,

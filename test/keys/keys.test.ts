@@ -24,7 +24,7 @@ async function setUp(t: Test, config = { auto_accept: false }) {
   const clock = new TestClock()
   const events = new EventLog({ store, clock, maxEventSize: 1024 * 1024 })
   const failures: object[] = []
-  const log = { info: () => {}, error: (fields: object) => failures.push(fields) }
+  const log = { info: () => {}, warn: () => {}, error: (fields: object) => failures.push(fields) }
   const open = async () => {
     const keys = new Keys({ store, events, clock, config, log })
     await keys.start()

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { Masters } from '../../src/minion/masters.js'
 import { Minion } from '../../src/minion/minion.js'
 import { packageRoot } from '../../src/shared/paths.js'
 import { makeKey, type TestKey } from '../helpers/keypairs.js'
@@ -20,7 +21,14 @@ async function start(
 ): Promise<Minion & { dir: string }> {
   writeFileSync(join(dir, 'pki', 'minion.pem'), String(key.privateKey.export({ type: 'pkcs1', format: 'pem' })))
   const minion = new Minion({
-    ...{ id, urls: [server.url], dir, spoolBytes: 1024 * 1024, acceptanceWaitMs: 20, reconnectMs: { first: 10, max: 20 } },
+    ...{
+      id,
+      masters: new Masters({ urls: [server.url] }),
+      dir,
+      spoolBytes: 1024 * 1024,
+      acceptanceWaitMs: 20,
+      reconnectMs: { first: 10, max: 20 }
+    },
     runner: async () => ({ grains: {}, execute: async () => null, stop: async () => {} }),
     log: silent,
     // Minions with a rejected key wait six times as long; here too, but not for long.

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { Masters } from '../../src/minion/masters.js'
 import { Minion } from '../../src/minion/minion.js'
 import { makeKey } from '../helpers/keypairs.js'
 import { linkServer } from '../helpers/link.js'
@@ -20,7 +21,14 @@ t.test('the server restarts while a minion works: it reconnects with its token, 
   let sendEvent: (tag: string, data: unknown) => Promise<void> = async () => {}
   const ends: (() => void)[] = []
   const minion = new Minion({
-    ...{ id: 'web1', urls: [before.url], dir, spoolBytes: 1024 * 1024, acceptanceWaitMs: 50, reconnectMs: { first: 10, max: 50 } },
+    ...{
+      id: 'web1',
+      masters: new Masters({ urls: [before.url] }),
+      dir,
+      spoolBytes: 1024 * 1024,
+      acceptanceWaitMs: 50,
+      reconnectMs: { first: 10, max: 50 }
+    },
     runner: async master => {
       sendEvent = (tag, data) => master.sendEvent(tag, data)
       return {

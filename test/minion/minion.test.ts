@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { Job, Outcome } from '../../src/minion/job.js'
 import type { MasterClient } from '../../src/minion/master.js'
+import { Masters } from '../../src/minion/masters.js'
 import { type JobRunner, Minion, type MinionOptions } from '../../src/minion/minion.js'
 import { FakeServer } from '../helpers/fake-server.js'
 import { makeKey } from '../helpers/keypairs.js'
@@ -50,7 +51,15 @@ async function agent(t: Test, server: FakeServer, setup: Setup = {}) {
   }
   const dir = setup.dir ?? keyedDir(t)
   const minion = new Minion({
-    ...{ id: 'web1', urls: [server.url], dir, spoolBytes: 1024 * 1024, acceptanceWaitMs: 20, reconnectMs: { first: 10, max: 50 }, runner },
+    ...{
+      id: 'web1',
+      masters: new Masters({ urls: [server.url] }),
+      dir,
+      spoolBytes: 1024 * 1024,
+      acceptanceWaitMs: 20,
+      reconnectMs: { first: 10, max: 50 },
+      runner
+    },
     log: { debug: note, info: note, warn: note, error: note },
     ...setup
   })
@@ -388,7 +397,7 @@ t.test('the next server is tried when one does not answer', async t => {
   const dead = await FakeServer.open(t)
   await dead.down()
   const server = await FakeServer.open(t)
-  await agent(t, server, { urls: [dead.url, server.url] })
+  await agent(t, server, { masters: new Masters({ urls: [dead.url, server.url] }) })
   await server.until(() => server.streams.length === 1)
   t.pass('connected to the second')
 })

@@ -133,3 +133,15 @@ t.test('minions.connected lists who is connected', async t => {
   minions.connect('m2', () => null)
   t.strictSame(await call('minions.connected'), ['m2'])
 })
+
+t.test('enrolment tokens are made, listed without themselves, and revoked; the log of the call does not have them', async t => {
+  const { call, log } = await fixture(t)
+  const made = (await call('key.token_create', { tgt: 'web*', ttl: 600, label: 'rack 4' })) as { id: string; token: string }
+  t.match(made, { id: /^[0-9a-f]{12}$/, token: /^brine-enrol-[\w-]{43}$/, tgt: 'web*', expires: /^\d{4}-.*Z$/ })
+  t.match(await call('key.token_list'), [{ id: made.id, tgt: 'web*', label: 'rack 4', created_by: 'admin', used_by: null }])
+  t.notOk(JSON.stringify(await log()).includes(made.token))
+  t.equal(await call('key.token_revoke', { id_: made.id }), true)
+  t.equal(await call('key.token_revoke', { id_: made.id }), false)
+  t.strictSame(await call('key.token_list'), [])
+  t.match(await call('key.token_create', { tgt: 'web*', ttl: 0 }), /ttl.*must be 1 to/)
+})
