@@ -34,7 +34,7 @@ const TICK_MS = 5000
 export interface HttpLinkOptions {
   readonly keys: Keys
   readonly auth: Pick<Authenticator, 'minionToken'>
-  readonly store: { readonly jobs: Pick<JobStore, 'pending' | 'acknowledge'> }
+  readonly store: { readonly jobs: Pick<JobStore, 'pending' | 'acknowledge' | 'addPart' | 'parts' | 'dropParts'> }
   readonly events: Pick<EventLog, 'fire'>
   readonly clock: Clock
   readonly config: {

@@ -2,11 +2,12 @@
  * What minions send up: acknowledgements, grains, returns, events. All of it may come twice; everything here is recorded once.
  */
 import type { Caller } from '../auth/caller.js'
-import { type BrineError, brineError, isBrineError } from '../errors.js'
+import { BrineError, brineError, isBrineError } from '../errors.js'
 import type { Cause, EventData } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import type { Keys } from '../keys/keys.js'
-import type { Up, UpAnswer, UpEvent, UpItem, UpReturn } from '../protocol/messages.js'
+import type { Up, UpAnswer, UpEvent, UpItem, UpPart, UpReturn } from '../protocol/messages.js'
+import type { Clock } from '../shared/clock.js'
 import type { JobStore } from '../store/store.js'
 import { LEGACY_MINION_START } from '../tags/tags.js'
 
@@ -19,13 +20,19 @@ export interface Returns {
 export interface ReceiverOptions {
   readonly keys: Pick<Keys, 'putFacts'>
   readonly events: Pick<EventLog, 'fire'>
-  readonly store: { readonly jobs: Pick<JobStore, 'acknowledge'> }
+  readonly store: { readonly jobs: Pick<JobStore, 'acknowledge' | 'addPart' | 'parts' | 'dropParts'> }
+  readonly clock: Clock
   readonly returns: () => Returns
   readonly config: { readonly enable_legacy_startup_events: boolean }
 }
 
 /** Bytes of a minion's grains as JSON. They are 10 KB; the server keeps those of all minions in memory. */
 const MAX_GRAINS = 1024 * 1024
+
+/** Characters of parts that wait for their last one, of all minions: sixteen of the largest returns at once, on disk. Beyond it minions wait (503). */
+const MAX_PARTS_CHARS = 1024 * 1024 * 1024
+/** A minion that has not come back for the rest after so long begins anew. */
+const PARTS_KEPT_US = 86_400_000_000
 
 /** Fields of the envelope: what a minion adds cannot take their place. */
 const ENVELOPE = new Set(['id', 'tag', 'data', 'cmd', 'pretag', '_stamp'])
@@ -44,10 +51,29 @@ export class Receiver {
   async receive(minion: Caller, up: Up): Promise<UpAnswer> {
     const id = minion.user
     if (up.grains) await this.#o.keys.putFacts(id, boundedGrains(up.grains))
+    if (up.part) return this.#part(minion, up.spool, up.part)
     const [, refused] = await Promise.all([
       up.acks.length > 0 ? this.#o.store.jobs.acknowledge(id, up.acks) : undefined,
       this.#items(minion, up)
     ])
+    return { refused }
+  }
+
+  /** Keeps a part; with the last one the whole is an item like any other. */
+  async #part(minion: Caller, spool: string, { n, at, length, text }: UpPart): Promise<UpAnswer> {
+    const { store, clock } = this.#o
+    if (at + text.length > length) throw brineError('FIELD_INVALID', 'part', 'is longer than the whole')
+    const nowUs = clock.nowUs()
+    const part = { minion: minion.user, spool, n, at, text, stampUs: nowUs }
+    const added = await store.jobs.addPart(part, { chars: MAX_PARTS_CHARS, beforeUs: nowUs - PARTS_KEPT_US })
+    if (added === 'full') throw new BrineError('TOO_MANY', ['parts of returns wait for their end'], { retryAfter: 30 })
+    if (added.have < length) return { refused: [], have: added.have }
+    const item = returnIn(await store.jobs.parts(minion.user, spool, n), n)
+    const refused =
+      item === null
+        ? [{ n, code: 'FIELD_INVALID', error: 'the parts together are no return' }]
+        : await this.#items(minion, { spool, items: [item], acks: [] })
+    await store.jobs.dropParts(minion.user, spool, n)
     return { refused }
   }
 
@@ -84,6 +110,16 @@ export class Receiver {
       if (cause) causes.set(jid, cause)
     }
     return causes
+  }
+}
+
+function returnIn(text: string, n: number): UpReturn | null {
+  try {
+    const item = JSON.parse(text) as UpReturn | null
+    const isReturn = item?.kind === 'return' && item.n === n && typeof item.return === 'object' && item.return !== null
+    return isReturn ? item : null
+  } catch {
+    return null
   }
 }
 

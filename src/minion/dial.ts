@@ -57,7 +57,7 @@ export function proxyOfEnvironment(base: URL, env: Readonly<Record<string, strin
   // Not HTTP_PROXY in capitals: in a CGI environment that is a header of whoever sent the request.
   const given = env[name] ?? (name === 'https_proxy' ? env.HTTPS_PROXY : undefined)
   if (!given) return null
-  const whole = /^[a-z]+:\/\//.test(given) ? given : `http://${given}`
+  const whole = /^[a-z][a-z0-9+.-]*:\/\//.test(given) ? given : `http://${given}`
   if (!URL.canParse(whole)) return null
   const url = new URL(whole)
   if (url.protocol !== 'http:') return null

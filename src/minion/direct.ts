@@ -3,11 +3,12 @@
  * stream and has no spool: what the server does not take is an error that the caller sees.
  */
 import { randomBytes } from 'node:crypto'
-import type { EnrollAnswer, TokenAnswer, Up, UpAnswer } from '../protocol/messages.js'
+import type { EnrollAnswer, TokenAnswer, Up, UpAnswer, UpItem } from '../protocol/messages.js'
 import { PROTOCOL } from '../protocol/version.js'
 import { type Answer, packable, Refused, type Request, refused, type ServerHttp, Unreachable } from './http.js'
 import type { Identity } from './identity.js'
 import type { Credentials } from './masters.js'
+import { inParts, isLong } from './parts.js'
 import type { NewItem } from './spool.js'
 
 /** The server has the key as pending, rejected or denied. */
@@ -63,8 +64,9 @@ export class DirectLink {
 
   /** Resolves when the server has it. Throws Refused when it will never take it. */
   async add(item: NewItem): Promise<void> {
-    const up: Up = { spool: this.#spool, items: [{ ...item, n: ++this.#sent }], acks: [] }
-    await this.#up(up)
+    const numbered: UpItem = { ...item, n: ++this.#sent }
+    if (isLong(numbered)) throwRefused(await inParts(up => this.#post(up), this.#spool, numbered))
+    else await this.#up({ spool: this.#spool, items: [numbered], acks: [] })
   }
 
   async putGrains(grains: Readonly<Record<string, unknown>>): Promise<void> {
@@ -76,10 +78,11 @@ export class DirectLink {
   }
 
   async #up(up: Up): Promise<void> {
-    const {
-      refused: [first]
-    } = await this.json<UpAnswer>({ method: 'POST', path: '/minion/up', json: JSON.stringify(up) })
-    if (first) throw new Refused(400, first.code, first.error, null)
+    throwRefused(await this.#post(up))
+  }
+
+  #post(up: Up): Promise<UpAnswer> {
+    return this.json<UpAnswer>({ method: 'POST', path: '/minion/up', json: JSON.stringify(up) })
   }
 
   async #authenticate(server: ServerHttp): Promise<void> {
@@ -90,4 +93,8 @@ export class DirectLink {
     const proof = { ...who, nonce, signature: this.#identity.answer(this.#id, nonce), renewal: false }
     this.#token = (await server.json<TokenAnswer>({ method: 'POST', path: '/minion/token', json: JSON.stringify(proof) })).token
   }
+}
+
+function throwRefused({ refused: [first] }: UpAnswer): void {
+  if (first) throw new Refused(400, first.code, first.error, null)
 }

@@ -6,6 +6,7 @@ import { Backoff } from '../shared/backoff.js'
 import { sleep } from '../shared/sleep.js'
 import type { MinionLog } from './context.js'
 import { Refused } from './http.js'
+import { inParts, isLong } from './parts.js'
 import type { Batch, Spool } from './spool.js'
 
 /** An acknowledgement waits so long for company: a quick job's return, which makes it needless. */
@@ -138,14 +139,33 @@ export class Returns {
   async #send(batch: Batch | null): Promise<void> {
     const grains = this.#grains
     const items = grains === null ? (batch?.items ?? []) : []
+    if (items.length === 1 && isLong(items[0]!)) return this.#sendInParts(items[0]!)
     // A return says that the job arrived, and saves the server writing that down.
     for (const item of items) if (item.kind === 'return') this.#acks.delete(String(item.return.jid))
     const acks = this.#acksDue ? [...this.#acks].slice(0, MAX_ACKS) : []
     this.#pulse = false
-    try {
-      const { refused } = await this.#o.post({ spool: this.#o.spool.id, items, acks, ...(grains ? { grains } : {}) })
-      for (const { n, code, error } of refused) this.#o.log.error({ n, code }, `the server does not take this: ${error}`)
+    await this.#delivering(items, async () => {
+      const answer = await this.#o.post({ spool: this.#o.spool.id, items, acks, ...(grains ? { grains } : {}) })
       this.#forget(acks, grains)
+      return answer
+    })
+  }
+
+  /** An item that is too long for a request. Acknowledgements go before it, so that the server need not wait for its end. */
+  async #sendInParts(item: UpItem): Promise<void> {
+    const { post, spool } = this.#o
+    await this.#delivering([item], async () => {
+      const acks = [...this.#acks].slice(0, MAX_ACKS)
+      if (acks.length > 0) await post({ spool: spool.id, items: [], acks })
+      this.#forget(acks, null)
+      return inParts(post, spool.id, item)
+    })
+  }
+
+  async #delivering(items: readonly UpItem[], deliver: () => Promise<UpAnswer>): Promise<void> {
+    try {
+      const { refused } = await deliver()
+      for (const { n, code, error } of refused) this.#o.log.error({ n, code }, `the server does not take this: ${error}`)
       if (items.length > 0) await this.#o.spool.settle()
       this.#limit = Math.min(this.#limit * 2, MAX_ITEMS)
       this.#backoff.reset()

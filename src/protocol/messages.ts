@@ -103,18 +103,37 @@ export interface Up {
   /** Jobs that are on the minion's disk now. */
   readonly acks: readonly string[]
   readonly grains?: Readonly<Record<string, unknown>>
+  /** Of an item that is too long for a request. Comes alone. */
+  readonly part?: UpPart
+}
+
+/** A piece of the JSON text of a return. When the last one is here, the whole is taken as if it had come in `items`. */
+export interface UpPart {
+  /** The item's place in the spool. */
+  readonly n: number
+  /** Characters (UTF-16) of the text before this piece. */
+  readonly at: number
+  /** Characters of the whole text. */
+  readonly length: number
+  readonly text: string
 }
 
 /** Everything that was sent is settled: recorded, or refused for good. Anything else is answered with an error, and the minion repeats the request. */
 export interface UpAnswer {
   readonly refused: readonly { readonly n: number; readonly code: string; readonly error: string }[]
+  /** To a part, when the whole is not there yet: so many characters are, and the next part begins behind them. */
+  readonly have?: number
 }
 
 /** Items of one request at most: the server works on a request as a whole. */
 export const MAX_ITEMS = 1000
 /** Acknowledgements of one request at most. */
 export const MAX_ACKS = 1000
-/** Bytes of one request's body. One return of 64 MiB (what a job may return at most) with what stands around it. */
-export const MAX_UP_BYTES = 65 * 1024 * 1024
+/** Bytes of one request's body, unpacked: a batch, a megabyte of grains, or a part with all its characters escaped. */
+export const MAX_UP_BYTES = 8 * 1024 * 1024
+/** Characters of the text of one item that comes in parts: a return of 64 MiB (what a job may return at most) with what stands around it. */
+export const MAX_ITEM_CHARS = 65 * 1024 * 1024
+/** Characters of a part: the server is never busy with one for long, and what a broken connection costs is little. */
+export const PART_CHARS = 1024 * 1024
 /** A request holds so many bytes of items, unless a single one is larger. */
 export const BATCH_BYTES = 1024 * 1024

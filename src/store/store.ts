@@ -182,6 +182,20 @@ export interface Delivery {
   readonly deadlineUs: number
 }
 
+/** A part of a return that is too long for one request. */
+export interface ReturnPart {
+  readonly minion: string
+  readonly spool: string
+  readonly n: number
+  /** Characters before it. */
+  readonly at: number
+  readonly text: string
+  readonly stampUs: number
+}
+
+/** `have`: so many characters are there from the beginning on, without a hole. `full`: there is no room for it, and nothing was written. */
+export type PartAdded = { readonly have: number } | 'full'
+
 export interface JobStore {
   /** Writes job, its deliveries (one per expected minion) and events. `exists`: this jid is taken; nothing was written. */
   publish(job: NewJob, events: readonly NewEvent[]): Promise<'published' | 'exists'>
@@ -202,6 +216,14 @@ export interface JobStore {
   expire(nowUs: number, limit: number): Promise<readonly string[]>
   /** Deletes up to `limit` jobs, with their returns, published before `beforeUs`. */
   trim(beforeUs: number, limit: number): Promise<number>
+  /**
+   * Keeps a part, also when it comes again. Of a minion there are those of one return: the others go, and parts of all minions older than
+   * `beforeUs`. `chars`: how many there may be of all minions together.
+   */
+  addPart(part: ReturnPart, limits: { readonly chars: number; readonly beforeUs: number }): Promise<PartAdded>
+  /** The parts of one return, joined. */
+  parts(minion: string, spool: string, n: number): Promise<string>
+  dropParts(minion: string, spool: string, n: number): Promise<void>
 }
 
 // ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

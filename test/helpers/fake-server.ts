@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { createGunzip } from 'node:zlib'
 import {
   challengeText,
   type Down,
@@ -10,7 +11,8 @@ import {
   type JobMessage,
   type TokenRequest,
   type Up,
-  type UpItem
+  type UpItem,
+  type UpPart
 } from '../../src/protocol/messages.js'
 
 interface Test {
@@ -30,10 +32,18 @@ export class FakeServer {
   refuse: (up: Up) => Refusal | null = () => null
   /** Items that are refused for good within an answer. */
   refuseItem: (item: UpItem) => boolean = () => false
+  /** What `hello` says of packed bodies. */
+  gzip = false
+  /** Bodies that came packed. */
+  packed = 0
+  /** Texts of parts by place in the spool; what is deleted here is lost. */
+  readonly parts = new Map<number, string>()
   readonly files = new Map<string, { hash: string; content: string }>()
-  /** All that happened, one word each: `enroll`, `token`, `renewal`, `stream`, `up`, `401`. */
+  /** All that happened, one word each: `enroll`, `token`, `renewal`, `stream`, `up`, `401`, `part`. */
   readonly seen: string[] = []
   readonly ups: Up[] = []
+  /** Bodies of requests, as they came. */
+  readonly asked: { readonly path: string; readonly body: unknown }[] = []
   streams: ServerResponse[] = []
   #http: Server
   #port = 0
@@ -125,7 +135,9 @@ export class FakeServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(request.url!, 'http://x')
-    const body = request.method === 'POST' ? (JSON.parse(await text(request)) as unknown) : null
+    const body = request.method === 'POST' ? (JSON.parse(await this.#textOf(request)) as unknown) : null
+    if (body !== null) this.asked.push({ path: pathname, body })
+    if (pathname === '/readyz') return reply(response, 200, {})
     if (pathname === '/minion/enroll') return this.#enroll(body as EnrollRequest, response)
     if (pathname === '/minion/token') return this.#token(body as TokenRequest, response)
     if (!this.#tokens.has(request.headers.authorization ?? '')) return this.#refuse(response, { status: 401, code: 'NO_TOKEN' }, '401')
@@ -139,6 +151,12 @@ export class FakeServer {
     if (request.headers['if-none-match'] === `"${file.hash}"`) response.writeHead(304).end()
     else response.writeHead(200, { 'content-length': Buffer.byteLength(file.content) }).end(file.content)
     this.#note('file')
+  }
+
+  #textOf(request: IncomingMessage): Promise<string> {
+    if (request.headers['content-encoding'] !== 'gzip') return text(request)
+    this.packed++
+    return text(request.pipe(createGunzip()))
   }
 
   #enroll({ id }: EnrollRequest, response: ServerResponse): void {
@@ -163,7 +181,7 @@ export class FakeServer {
   #stream(response: ServerResponse): void {
     response.writeHead(200, { 'content-type': 'application/x-ndjson' })
     this.streams.push(response)
-    this.say({ type: 'hello', protocol: 1, heartbeat_seconds: this.heartbeatSeconds, grains: this.grainsWanted })
+    this.say({ type: 'hello', protocol: 1, heartbeat_seconds: this.heartbeatSeconds, grains: this.grainsWanted, gzip: this.gzip })
     this.#note('stream')
   }
 
@@ -173,10 +191,23 @@ export class FakeServer {
       this.#refuse(response, refusal, 'refused')
       return
     }
+    if (up.part) {
+      this.#part(up.part, response)
+      return
+    }
     this.ups.push(up)
     const refused = up.items.filter(this.refuseItem).map(({ n }) => ({ n, code: 'NOT_PERMITTED', error: 'no' }))
     reply(response, 200, { refused })
     this.#note('up')
+  }
+
+  #part({ n, at, length, text }: UpPart, response: ServerResponse): void {
+    const before = this.parts.get(n) ?? ''
+    if (at === before.length) this.parts.set(n, before + text)
+    const have = this.parts.get(n)?.length ?? 0
+    if (have === length) this.ups.push({ spool: '', items: [JSON.parse(this.parts.get(n)!) as UpItem], acks: [] })
+    reply(response, 200, have === length ? { refused: [] } : { refused: [], have })
+    this.#note('part')
   }
 
   #refuse(response: ServerResponse, { status, code, headers = {} }: Refusal, word: string): void {

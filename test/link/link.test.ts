@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { brineError } from '../../src/errors.js'
 import { AUTH } from '../../src/tags/tags.js'
@@ -420,4 +421,78 @@ t.test('no token and no challenge is in the log', async t => {
   t.match(all, 'refused what a minion sent')
   t.notMatch(all, minion.token)
   t.notMatch(all, nonce)
+})
+
+/** Sends a text in pieces of this length; the answers. */
+async function inPieces(minion: FakeMinion, text: string, size: number, n = 1) {
+  const answers: { status: number; body: { refused: { n: number; code: string }[]; code: string; have?: number } }[] = []
+  for (let at = 0; at < text.length; at += size) {
+    answers.push(await minion.up({ part: { n, at, length: text.length, text: text.slice(at, at + size) } }))
+  }
+  return answers
+}
+
+t.test('a return that comes in parts is recorded whole, once, and its parts are gone', async t => {
+  const server = await linkServer(t)
+  const minion = await accepted(server)
+  const { jid } = await publish(server)
+  const value = { text: 'ü€😀"\\'.repeat(100_000) }
+  const text = JSON.stringify({ kind: 'return', n: 1, return: ret(jid, { return: value }) })
+  const answers = await inPieces(minion, text, 300_001)
+  t.same(answers.map(({ body }) => body.have).slice(0, 2), [300_001, 600_002])
+  t.same(answers.at(-1)!.body, { refused: [] })
+  t.same((await server.store.jobs.returns(jid))[0]?.return, value)
+  t.equal(await server.store.jobs.parts('web1', '00000001', 1), '')
+  t.same((await inPieces(minion, text, 1_000_000)).at(-1)!.body, { refused: [] }, 'again')
+  t.equal((await server.told()).filter(({ tag }) => tag === `salt/job/${jid}/ret/web1`).length, 1)
+})
+
+t.test('parts survive a restart, what is missing is asked for, and another return of the minion takes their place', async t => {
+  const server = await linkServer(t)
+  const minion = await accepted(server)
+  const { jid } = await publish(server)
+  const text = JSON.stringify({ kind: 'return', n: 1, return: ret(jid) })
+  const part = (at: number, more: object = {}) => ({ n: 1, at, length: text.length, text: text.slice(at, at + 10), ...more })
+  t.match(await minion.up({ part: part(0) }), { body: { have: 10 } })
+  t.match(await minion.up({ part: part(20) }), { body: { have: 10 } }, 'a hole')
+  t.match(await minion.up({ part: part(0) }), { body: { have: 10 } }, 'again')
+  t.match(await minion.up({ part: part(0, { n: 2 }) }), { body: { have: 10 } })
+  t.match(await minion.up({ part: part(10) }), { body: { have: 0 } }, 'those of the other return are gone')
+  await server.keys.delete('web1')
+  t.equal(await server.store.jobs.parts('web1', '00000001', 1), '', "an id's data dies with its key")
+})
+
+t.test('parts that are no return, and parts without sense, are refused', async t => {
+  const server = await linkServer(t)
+  const minion = await accepted(server)
+  for (const text of ['{"kind":', '{"kind":"event","n":1,"tag":"x","data":{}}', '{"kind":"return","n":2,"return":{}}', 'null']) {
+    t.match((await inPieces(minion, text, 5)).at(-1), { status: 200, body: { refused: [{ n: 1, code: 'FIELD_INVALID' }] } }, text)
+  }
+  const { jid } = await publish(server, 'test.ping', 'web1')
+  t.match(await minion.up({ part: { n: 1, at: 5, length: 6, text: 'abc' } }), { status: 400, body: { code: 'FIELD_INVALID' } })
+  t.match(await minion.up({ part: { n: 1, at: 0, length: 10 ** 9, text: 'abc' } }), { status: 400 })
+  t.match(await minion.up({ part: { n: 0, at: 0, length: 1, text: 'a' } }), { status: 400 })
+  t.same(await server.store.jobs.returns(jid), [])
+})
+
+t.test('a packed body counts as it is unpacked, and one that would be too large unpacked is refused', async t => {
+  const server = await linkServer(t)
+  const minion = await accepted(server)
+  const send = (bytes: Buffer, encoding = 'gzip') =>
+    fetch(`${server.url}/minion/up`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${minion.token}`, 'content-type': 'application/json', 'content-encoding': encoding },
+      body: bytes
+    })
+  const body = (text: string) =>
+    Buffer.from(JSON.stringify({ spool: '00000001', acks: [], items: [{ kind: 'event', n: 1, tag: 'my/packed', data: { text } }] }))
+  t.equal((await send(gzipSync(body('x'.repeat(100_000))))).status, 200)
+  t.match((await server.told()).at(-1), { tag: 'my/packed', data: { data: { text: 'x'.repeat(100_000) } } })
+  const bomb = gzipSync(body('x'.repeat(64 * 1024 * 1024)))
+  t.ok(bomb.length < 100_000)
+  t.equal((await send(bomb)).status, 413)
+  t.equal((await send(Buffer.from('no gzip'))).status, 400)
+  t.equal((await send(gzipSync(body('x')).subarray(0, 20))).status, 400, 'cut off')
+  t.equal((await send(body('x'), 'br')).status, 400)
+  t.equal((await minion.up({})).status, 200, 'and the server goes on')
 })

@@ -486,3 +486,92 @@ t.test('neither private key nor token is ever logged', async t => {
   t.ok(lines.length > 1)
   t.notOk(lines.some(line => line.includes(secret) || /token-\d/.test(line)))
 })
+
+t.test('the preferred server is gone back to when it answers again (master_failback)', async t => {
+  const first = await FakeServer.open(t)
+  await first.down()
+  const second = await FakeServer.open(t)
+  await agent(t, second, { masters: new Masters({ urls: [first.url, second.url], failbackMs: 20 }) })
+  await second.until(() => second.count('stream') === 1)
+  await first.up()
+  await first.until(() => first.count('stream') === 1)
+  t.same(first.seen.slice(0, 3), ['enroll', 'token', 'stream'], 'a token is good for the server that gave it')
+})
+
+t.test('when the server that is talked to dies, the next one gets the returns', async t => {
+  const [first, second] = [await FakeServer.open(t), await FakeServer.open(t)]
+  await agent(t, first, { masters: new Masters({ urls: [first.url, second.url] }) })
+  await first.until(() => first.count('up') > 0)
+  const jid = '20261122190145000001'
+  first.job(jid)
+  await first.until(() => first.returns.length === 1)
+  await first.down()
+  await second.until(() => second.count('stream') === 1)
+  second.job('20261122190145000002')
+  await second.until(() => second.returns.some(({ jid }) => jid === '20261122190145000002'))
+  t.pass()
+})
+
+t.test('what lets a new minion in goes with its key until it is accepted, and not with renewals', async t => {
+  const server = await FakeServer.open(t)
+  server.state = 'pending'
+  server.tokenSeconds = 0.2
+  const credentials = { enrolment_token: 'brine-enrol-x', autosign_grains: { uuid: '1' } }
+  await agent(t, server, { credentials })
+  await server.until(() => server.count('enroll') >= 2)
+  server.state = 'accepted'
+  await server.until(() => server.count('renewal') >= 1)
+  const [enrolled, proved] = [
+    server.asked.filter(({ path }) => path === '/minion/enroll'),
+    server.asked.filter(({ path }) => path === '/minion/token')
+  ]
+  t.match(enrolled[0]!.body, credentials)
+  t.match(proved[0]!.body, credentials)
+  const renewal = proved.find(({ body }) => (body as { renewal: boolean }).renewal)
+  t.notOk('enrolment_token' in (renewal!.body as object))
+})
+
+t.test('bodies are packed once the server says that it unpacks them', async t => {
+  const server = await FakeServer.open(t)
+  server.gzip = true
+  const { master } = await agent(t, server)
+  await server.until(() => server.count('up') > 0)
+  await master.sendEvent('my/large', { text: 'x'.repeat(10_000) })
+  await server.until(() => server.items.some(item => item.kind === 'event' && item.tag === 'my/large'))
+  t.equal(server.packed, 1, 'small ones are sent as they are')
+})
+
+const LONG = 'ü€😀"\\ '.repeat(400_000)
+
+t.test('a return that is too long for a request goes up in parts, in order with the rest', async t => {
+  const server = await FakeServer.open(t)
+  const execute = async (job: Job): Promise<Outcome> => ({ ...(await pong(job)), return: LONG })
+  const { master } = await agent(t, server, { execute, spoolBytes: 64 * 1024 * 1024 })
+  await server.until(() => server.count('up') > 0)
+  server.job('20261122190145000001')
+  await server.until(() => server.returns.length === 1)
+  t.equal(server.returns[0]!.return, LONG)
+  t.ok(server.count('part') >= 3)
+  await master.sendEvent('my/after', {})
+  await server.until(() => server.items.some(item => item.kind === 'event' && item.tag === 'my/after'))
+  t.equal(server.returns.length, 1)
+})
+
+t.test('parts go on where the server has them after a broken connection, and anew when it has lost them', async t => {
+  const server = await FakeServer.open(t)
+  const execute = async (job: Job): Promise<Outcome> => ({ ...(await pong(job)), return: LONG })
+  await agent(t, server, { execute, spoolBytes: 64 * 1024 * 1024 })
+  await server.until(() => server.count('up') > 0)
+  const places: number[] = []
+  server.refuse = ({ part }) => {
+    if (part) places.push(part.at)
+    if (places.length === 3) server.parts.clear()
+    return places.length === 2 ? { status: 503 } : null
+  }
+  server.job('20261122190145000001')
+  await server.until(() => server.returns.length === 1)
+  t.equal(server.returns[0]!.return, LONG)
+  t.same(places.slice(0, 2), [0, places[1]])
+  t.equal(places[2], 0, 'what the server has is asked for with the first part')
+  t.ok(places[1]! > 0)
+})

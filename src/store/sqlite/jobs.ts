@@ -1,9 +1,10 @@
 import type { NewEvent } from '../../events/event.js'
 import { jidOf } from '../../jobs/jid.js'
 import { compileGlob } from '../../tags/glob.js'
-import type { Delivery, JobQuery, JobRecord, JobState, JobStore, NewJob, NewReturn, ReturnRecord } from '../store.js'
+import type { Delivery, JobQuery, JobRecord, JobState, JobStore, NewJob, NewReturn, PartAdded, ReturnPart, ReturnRecord } from '../store.js'
 import type { Database } from './database.js'
 import type { Appender } from './events.js'
+import { partReads, partWrites } from './parts.js'
 import { markDispatched } from './reactions.js'
 import type { Readers } from './readers.js'
 import type { Writer } from './writer.js'
@@ -75,7 +76,8 @@ export function jobWrites(db: Database, log: Appender) {
       for (const jid of jids) acknowledge.run(jid, minion)
     },
     'jobs.expire': expirer(db),
-    'jobs.trim': jobTrimmer(db)
+    'jobs.trim': jobTrimmer(db),
+    ...partWrites(db)
   }
 
   function deleteJob(jid: string): void {
@@ -173,7 +175,8 @@ export function jobReads(db: Database) {
     'jobs.returns': (jid: string): ReturnColumns[] => returns.all(jid) as ReturnColumns[],
     'jobs.list': jobSearch(db),
     'jobs.pending': ([minion, nowUs, limit]: [minion: string, nowUs: number, limit: number]): JobColumns[] =>
-      pending.all(minion, nowUs, limit) as JobColumns[]
+      pending.all(minion, nowUs, limit) as JobColumns[],
+    ...partReads(db)
   }
 }
 
@@ -387,6 +390,18 @@ export class SqliteJobs implements JobStore {
 
   async expire(nowUs: number, limit: number): Promise<readonly string[]> {
     return (await this.#writer.run('jobs.expire', [nowUs, limit])).result
+  }
+
+  async addPart(part: ReturnPart, limits: { chars: number; beforeUs: number }): Promise<PartAdded> {
+    return (await this.#writer.run('jobs.addPart', [part, limits], [], part.text.length)).result
+  }
+
+  async parts(minion: string, spool: string, n: number): Promise<string> {
+    return (await this.#readers.ask('jobs.parts', [minion, spool, n])).join('')
+  }
+
+  async dropParts(minion: string, spool: string, n: number): Promise<void> {
+    await this.#writer.run('jobs.dropParts', [minion, spool, n])
   }
 
   async trim(beforeUs: number, limit: number): Promise<number> {
