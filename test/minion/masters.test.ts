@@ -23,7 +23,7 @@ t.test('several servers are tried in their order, in one of chance, or from one 
 })
 
 t.test('a fingerprint that nothing would be compared with, or that is none, stops the start', async t => {
-  const finger = '00:'.repeat(31) + '00'
+  const finger = `${'00:'.repeat(31)}00`
   const refused = (text: RegExp) => ({ code: 'CONFIG_INVALID', message: text })
   t.same(urls({ master: 'https://a.example', master_finger: finger }), ['https://a.example'])
   t.throws(() => urls({ master: 'https://a.example, http://b.example', master_finger: finger }), refused(/master_finger: needs https/))
