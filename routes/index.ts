@@ -7,7 +7,7 @@ import { events, stream } from './events.js'
 import { health } from './health.js'
 import { hook } from './hook.js'
 import { jobs } from './jobs.js'
-import { keys } from './keys.js'
+import { keys, makeKeys } from './keys.js'
 import { login } from './login.js'
 import { logout } from './logout.js'
 import { metrics } from './metrics.js'
@@ -38,6 +38,7 @@ interface Area {
 
 const open = () => {}
 const token = (app: FastifyInstance) => requireToken(app)
+const clientToken = (app: FastifyInstance) => requireToken(app, { refusal: 'NO_CREDENTIALS' })
 const streamToken = (app: FastifyInstance) => requireToken(app, { query: true, tickets: true })
 
 /** The map of the server: a route is guarded by where it stands here. */
@@ -45,7 +46,10 @@ const AREAS: readonly Area[] = [
   // Event streams alone take tickets, and tokens in the URL.
   { guard: streamToken, answers: null, routes: [stream] },
   { guard: token, answers: { lenient: true }, routes: [events, trace, reactor, reactions, reactorTest, reactorBacktest] },
-  { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, keys, logout, tokens] },
+  { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, logout, tokens] },
+  // Not a session's doings in salt-api, so refusals have another text; what other methods get, nobody needs a token for.
+  { guard: open, answers: null, routes: [makeKeys] },
+  { guard: clientToken, answers: {}, routes: [keys] },
   // Behind a minion's own key.
   { guard: requireMinion, answers: null, routes: [minionStream, minionUp, minionFiles, minionMine, minionPillar] },
   // Open to all: they check credentials themselves, or have nothing to hide.

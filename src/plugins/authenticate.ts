@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Authenticator } from '../auth/authenticator.js'
 import type { Caller } from '../auth/caller.js'
-import { brineError } from '../errors.js'
+import { brineError, isBrineError } from '../errors.js'
 
 /** Where a token may stand. salt-api takes header before cookie, and a bad header is not rescued by a good cookie (golden/api section 5). */
 export interface TokenPlaces {
@@ -32,26 +32,29 @@ export function findToken(
 export interface GuardOptions extends TokenPlaces {
   /** Tickets (scope `stream`) are good here too. */
   readonly tickets?: boolean
+  /** Which of Salt's texts says that there is no good token. */
+  readonly refusal?: 'NO_TOKEN' | 'NO_CREDENTIALS'
 }
 
 /**
- * Every request of this scope needs a good token; `request.caller` says whose it is. Throws NO_TOKEN (401) otherwise, before the body is read.
+ * Every request of this scope needs a good token; `request.caller` says whose it is. Throws `refusal` (401) otherwise, before the body is read.
  */
 export function requireToken(app: FastifyInstance, options: GuardOptions = {}): void {
   const { auth, config } = app.services
   const origins = new Set(config.cors_origin)
+  const { refusal = 'NO_TOKEN' } = options
   app.addHook('onRequest', (request, reply, done) => {
     const found = findToken(request, options)
-    if (found === null) return done(brineError('NO_TOKEN'))
+    if (found === null) return done(brineError(refusal))
     if (found.from === 'cookie' && isCrossSite(request, origins)) return done(brineError('CROSS_SITE'))
     const accept = (caller: Caller) => {
-      if (caller.kind === 'minion' || (caller.scope !== 'full' && !options.tickets)) return done(brineError('NO_TOKEN'))
+      if (caller.kind === 'minion' || (caller.scope !== 'full' && !options.tickets)) return done(brineError(refusal))
       request.caller = caller
       // What is answered to one caller is not for the next one's cache.
       reply.header('cache-control', 'private')
       done()
     }
-    verify(auth, found.token, accept, done)
+    verify(auth, found.token, accept, error => done(isBrineError(error, 'NO_TOKEN') ? brineError(refusal) : error))
   })
 }
 

@@ -29,7 +29,7 @@ const STATE_WORDS: Readonly<Record<string, KeyState>> = {
 }
 
 /** Bits of an RSA key: Salt's default, what is still safe, and what still can be made in seconds. */
-const KEY_BITS = { fallback: 2048, min: 2048, max: 8192 }
+export const KEY_BITS = { fallback: 2048, min: 2048, max: 8192 }
 
 type ByDirectory = Partial<Record<Directory, string[]>>
 

@@ -1,6 +1,9 @@
+import { createPublicKey } from 'node:crypto'
 import { EventEmitter } from 'node:events'
+import { text } from 'node:stream/consumers'
 import type { FastifyReply, FastifyRequest, InjectOptions, LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
+import { extract, type Header } from 'tar-stream'
 import { callFrom } from '../../routes/call-from.js'
 import { type ExternalAuth, readExternalAuth } from '../../src/auth/external-auth.js'
 import type { Config } from '../../src/config/schema.js'
@@ -139,7 +142,11 @@ t.test('without permission nothing runs', async t => {
   t.match(await call('POST', '/', ping, noperms), [401, { error: 'Authorization error occurred.' }])
   for (const url of ['/minions', '/minions/m1', '/jobs', '/jobs/20010101000000000000', '/keys', '/keys/m1']) {
     t.match(await call('GET', url, undefined, noperms), [401, {}], url)
-    t.match(await call('GET', url, undefined, { token: null }), [401, { code: 'NO_TOKEN' }], url)
+    t.match(
+      await call('GET', url, undefined, { token: null }),
+      [401, { code: url.startsWith('/keys') ? 'NO_CREDENTIALS' : 'NO_TOKEN' }],
+      url
+    )
   }
   t.match(await call('POST', '/minions', [{ ...ping, fun: 'cmd.run' }], ro), [401, {}])
   t.same(minions.sent, [])
@@ -241,12 +248,82 @@ t.test('GET /jobs/:jid answers for unknown ids as Salt does, and refuses what is
 
 t.test('GET /keys lists keys without an outer list, GET /keys/:mid shows fingerprints', async t => {
   const { call, log } = await api(t)
-  const list = { minions: ['m1', 'm2'], minions_pre: [], minions_rejected: [], minions_denied: [], local: [] }
+  const list = { minions: ['m1', 'm2'], minions_pre: [], minions_rejected: [], minions_denied: [], local: ['master.pem', 'master.pub'] }
   t.strictSame(await call('GET', '/keys'), [200, { return: list }])
   t.match(await call('GET', '/keys/m1'), [200, { return: { minions: { m1: /^([0-9a-f]{2}:){31}[0-9a-f]{2}$/ } } }])
   t.strictSame(await call('GET', '/keys/ghost'), [200, { return: {} }])
   t.same(await log(), [])
 })
+
+t.test('POST /keys makes a key pair, accepts it and answers with a tar archive of both halves', async t => {
+  const { inject, keys, log } = await api(t)
+  const made = await inject({
+    method: 'POST',
+    url: '/keys',
+    headers: { accept: 'application/json' },
+    payload: { mid: 'gen1', ...CREDENTIALS }
+  })
+  t.equal(made.statusCode, 200, made.body)
+  t.match(made.headers, {
+    'content-type': 'application/x-tar',
+    'content-disposition': 'attachment; filename="saltkeys-gen1.tar"',
+    'cache-control': 'no-cache'
+  })
+  t.equal(made.rawPayload.length, 10_240)
+  const files = await untar(made.rawPayload)
+  t.match(files, [
+    { name: 'minion.pub', mode: 0o644, uid: 0, mtime: new Date(0), type: 'file', text: /^-----BEGIN PUBLIC KEY-----/ },
+    { name: 'minion.pem', mode: 0o644, uid: 0, mtime: new Date(0), type: 'file', text: /^-----BEGIN RSA PRIVATE KEY-----/ }
+  ])
+  t.equal(createPublicKey(files[1]!.text).export({ type: 'spki', format: 'pem' }), files[0]!.text, 'the halves belong together')
+  t.ok(keys.isAccepted('gen1'))
+  t.notMatch(JSON.stringify(await log()), /PRIVATE KEY|secret/)
+})
+
+t.test('POST /keys replaces an accepted key only when it is told to', async t => {
+  const { inject, keys } = await api(t)
+  const make = (fields: object) => inject({ method: 'POST', url: '/keys', payload: { id_: 'gen1', ...CREDENTIALS, ...fields } })
+  t.equal((await make({})).statusCode, 200)
+  const first = keys.get('gen1')!.pub
+  t.match((await make({})).json(), { status: 409, error: /'gen1' has an accepted key/ })
+  t.equal(keys.get('gen1')!.pub, first)
+  t.equal((await make({ force: 'True' })).statusCode, 200)
+  t.not(keys.get('gen1')!.pub, first)
+})
+
+t.test('POST /keys refuses, by name of the field, what it cannot make, and who may not', async t => {
+  const { inject, log, tokenOf } = await api(t)
+  const make = (payload: unknown, headers = {}) => inject({ method: 'POST', url: '/keys', payload: payload as object, headers })
+  const cases: [unknown, number, RegExp][] = [
+    [undefined, 400, /'body'/],
+    [[5], 400, /'body'/],
+    [{ ...CREDENTIALS }, 400, /'mid' is missing/],
+    [{ ...CREDENTIALS, mid: '../evil' }, 400, /'mid'/],
+    [{ ...CREDENTIALS, mid: ['a'] }, 400, /'mid'/],
+    [{ ...CREDENTIALS, mid: 'x', keysize: 512 }, 400, /'keysize'/],
+    [{ ...CREDENTIALS, mid: 'x', keysize: '2048' }, 400, /'keysize'/],
+    [{ ...CREDENTIALS, mid: 'x', force: [] }, 400, /'force'/],
+    [{ mid: 'x' }, 401, /No authentication credentials given/],
+    [{ ...CREDENTIALS, password: 'bad', mid: 'x' }, 401, /Authentication failure of type "eauth" occurred for user admin/],
+    [{ ...CREDENTIALS, username: 'ro', mid: 'x' }, 401, /Authentication failure of type "eauth" occurred for user ro/]
+  ]
+  for (const [body, status, error] of cases) t.match((await make(body)).json(), { status, error }, JSON.stringify(body))
+  t.match((await make({ mid: 'x' }, { 'x-auth-token': await tokenOf('ro') })).json(), { status: 401 }, 'a session does not count')
+  t.equal(
+    (await inject({ method: 'POST', url: `/keys?token=${await tokenOf('ro')}`, payload: { mid: 'x' } })).statusCode,
+    401,
+    'nor one in the URL'
+  )
+  t.same(await log(), [])
+})
+
+async function untar(bytes: Buffer): Promise<(Header & { text: string })[]> {
+  const archive = extract()
+  archive.end(bytes)
+  const files: (Header & { text: string })[] = []
+  for await (const entry of archive) files.push({ ...entry.header, text: await text(entry) })
+  return files
+}
 
 t.test("a call's signal aborts when its client goes unanswered, and only then", async t => {
   for (const answered of [true, false]) {
