@@ -71,7 +71,8 @@ function namesIn(dir: string): string[] {
       .filter(name => /^[^.].*\.conf$/.test(name))
       .sort()
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    // A data directory that is none is told of where it is made.
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
     throw error
   }
 }

@@ -1,11 +1,8 @@
-import { randomBytes } from 'node:crypto'
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { createHash, randomBytes } from 'node:crypto'
+import { link, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { brineError } from '../errors.js'
 import { readIfThere } from './disk.js'
-
-/** Attempts to take the lock when others want it at the same moment. */
-const ATTEMPTS = 5
 
 /**
  * Keeps two agents from one directory (they would send each other's returns and run jobs twice). `<dir>/agent.pid` holds `<pid> <start>`, where
@@ -19,18 +16,36 @@ export async function lockDirectory(dir: string): Promise<() => Promise<void>> {
   const holder = `${process.pid} ${await startOf(process.pid)}`
   await writeFile(mine, holder, { mode: 0o600 })
   try {
-    for (let attempt = 1; ; attempt++) {
-      if (await linked(mine, lock)) break
-      const found = await readIfThere(lock)
-      if (found === null) continue
-      if (attempt === ATTEMPTS || (await isAlive(found))) throw brineError('DIRECTORY_LOCKED', dir, found.split(' ')[0] ?? '?')
-      await takeAway(lock, found, `${mine}.old`)
-    }
+    await acquire(lock, mine, dir)
   } finally {
     await rm(mine, { force: true })
   }
   return async () => {
     if ((await readIfThere(lock)) === holder) await rm(lock, { force: true })
+  }
+}
+
+/** Returns when `lock` is a link to `mine`. Throws DIRECTORY_LOCKED when a living process has it. */
+async function acquire(lock: string, mine: string, dir: string): Promise<void> {
+  while (!(await linked(mine, lock))) {
+    const found = await readIfThere(lock)
+    if (found === null) continue
+    if (await isAlive(found)) throw brineError('DIRECTORY_LOCKED', dir, found.split(' ')[0] ?? '?')
+    await takeAway(lock, found, mine, dir)
+  }
+}
+
+/**
+ * Removes the stale lock, and no other that somebody has taken meanwhile: who wants to remove it must hold a lock on just this removal, and
+ * looks again when it does. (That lock is taken as any other, so that one left behind by a crash is in nobody's way either.)
+ */
+async function takeAway(lock: string, stale: string, mine: string, dir: string): Promise<void> {
+  const claim = `${lock}.${createHash('sha256').update(stale).digest('hex').slice(0, 12)}`
+  await acquire(claim, mine, dir)
+  try {
+    if ((await readIfThere(lock)) === stale) await rm(lock)
+  } finally {
+    await rm(claim, { force: true })
   }
 }
 
@@ -43,18 +58,6 @@ async function linked(from: string, to: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw error
   }
-}
-
-/** Removes the stale lock, and no other: if somebody took it meanwhile it is put back. */
-async function takeAway(lock: string, stale: string, aside: string): Promise<void> {
-  try {
-    await rename(lock, aside)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
-  }
-  if ((await readFile(aside, 'utf8')) !== stale) await linked(aside, lock)
-  await rm(aside, { force: true })
 }
 
 async function isAlive(holder: string): Promise<boolean> {

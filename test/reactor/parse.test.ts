@@ -106,6 +106,8 @@ t.test('an SLS is compiled to the reactions it asks for; what cannot be made is 
   const text = `a:\n  local.cmd.run:\n    - tgt: {{ data.id }}\n    - arg: [{{ data.n }}, '{{ grains.id }}']\n    - timeout: 5\nb:\n  local.test.ping: []\nc:\n  cmd.test.ping:\n    - tgt: x\n`
   t.strictSame(compile(source(text), event), {
     error: null,
+    rendered:
+      "a:\n  local.cmd.run:\n    - tgt: web1\n    - arg: [12345678901234567890, 'master']\n    - timeout: 5\nb:\n  local.test.ping: []\nc:\n  cmd.test.ping:\n    - tgt: x\n",
     reactions: [
       {
         section: 'a',
@@ -143,7 +145,7 @@ t.test('a file that cannot be rendered or is no reactor file gives one error and
     error: "/srv/reactor/r.sls, line 1, column 4: 'nosuch' is undefined"
   })
   t.match(compile(source('a: [b]'), event), { reactions: [], error: /'a' holds a list/ })
-  t.strictSame(compile(source('{% if false %}a: b{% endif %}'), event), { reactions: [], error: null })
+  t.strictSame(compile(source('{% if false %}a: b{% endif %}'), event), { rendered: '', reactions: [], error: null })
 })
 
 t.test('templates import from the file roots, and relative to their own place there', async t => {

@@ -17,7 +17,7 @@ const STOPS_EARLY = [
   'SELECT block FROM event_blocks WHERE max_us >= ? ORDER BY block LIMIT 1',
   'SELECT block FROM event_blocks WHERE min_us <= ? ORDER BY block DESC LIMIT 1',
   // The index holds open plans alone.
-  'SELECT id, event, rule, version, sls, position, state, error, attempts FROM plans WHERE due_us IS NOT NULL AND due_us <= ? ORDER BY event, position LIMIT ?',
+  'SELECT id, event, rule, version, sls, position, state, error, attempts, changed_us FROM plans WHERE due_us IS NOT NULL AND due_us <= ? ORDER BY event, position LIMIT ?',
   // Nothing asked: the newest ones.
   'SELECT id, plan, event, rule, sls, section, jid, state, error, attempts, planned_us AS plannedUs, changed_us AS changedUs, call FROM reactions ORDER BY id DESC LIMIT @limit'
 ]
