@@ -138,5 +138,5 @@ function shownRule(rule: Rule): Static<typeof RuleAnswer> {
   const { id, version, source, changedBy, changedUs } = rule
   const { sls, tags, ...spec } = specOf(rule)
   const changed = changedUs === 0 ? null : stampOf(changedUs)
-  return { id, version, ...spec, sls: [...sls], tags: [...tags], source, changed_by: changedBy, changed }
+  return { id, version, ...spec, sls: [...sls], tags: [...tags], source, changed_by: changedBy, changed } as Static<typeof RuleAnswer>
 }

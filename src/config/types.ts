@@ -131,7 +131,10 @@ export function nodegroups(
   })
 }
 
-/** What Salt's `reactor` may be: a list of `{tag: files}`, or the path of a YAML file with such a list. The reactor reads the items. */
+/**
+ * What Salt's `reactor` may be: a list of `{tag: files}`, or the path of a YAML file with such a list; also `{tag: {sls: files, …}}`, a rule with options.
+ * The reactor reads the items.
+ */
 export type ReactorSetting = string | readonly unknown[]
 
 export function reactor(row: Row<ReactorSetting>): Setting<ReactorSetting> {
@@ -151,7 +154,9 @@ export function reactor(row: Row<ReactorSetting>): Setting<ReactorSetting> {
 function resolveReactor(value: ReactorSetting, from: string): ReactorSetting {
   if (typeof value === 'string') return absolute(value, from)
   const file = (item: unknown) => (typeof item === 'string' && !/^[a-z]+:\/\//.test(item) ? absolute(item, from) : item)
-  return value.map(rule => (isMapping(rule) ? mapValues(rule, files => (Array.isArray(files) ? files.map(file) : file(files))) : rule))
+  const files = (list: unknown) => (Array.isArray(list) ? list.map(file) : file(list))
+  const entry = (behind: unknown) => (isMapping(behind) && 'sls' in behind ? { ...behind, sls: files(behind.sls) } : files(behind))
+  return value.map(rule => (isMapping(rule) ? mapValues(rule, entry) : rule))
 }
 
 /** For values with a grammar of their own (`external_auth`). */

@@ -13,6 +13,7 @@ import { globalFunctions } from './template/globals.js'
 import { loadJson } from './template/json.js'
 import { Budget, type Limits } from './template/limits.js'
 import type { Expression, Template } from './template/nodes.js'
+import { truthy } from './template/operators.js'
 import type { Output } from './template/output.js'
 import { parseExpressionText, parseTemplate } from './template/parser.js'
 import { Scope } from './template/scope.js'
@@ -109,9 +110,36 @@ function textOf(parts: readonly Part[]): string {
 
 /** The value of a lone expression over an event, for conditions and grouping keys: `data.load > 3`. */
 export function evaluateExpression(source: string, event: EventContext): unknown {
-  const context = eventContext(event)
-  const evaluator = evaluatorFor(context, event, false)
-  return guarded(event.file, () => fromValue(evaluator.expression(expressionOf(source))))
+  return eventExpressions(event).value(source)
+}
+
+/** Expressions over one event: its data are read once. */
+export interface EventExpressions {
+  /** As Python prints it in JSON, apart from one another where Python tells apart. @throws TemplateError */
+  value(source: string): unknown
+  /** Whether the value is true, as Python takes it. @throws TemplateError */
+  holds(source: string): boolean
+}
+
+export function eventExpressions(event: EventContext): EventExpressions {
+  let context: Readonly<Record<string, unknown>> | null = null
+  const evaluate = (source: string): Value =>
+    guarded(event.file, () => {
+      context ??= eventContext(event)
+      return evaluatorFor(context, event, false).expression(expressionOf(source))
+    })
+  return { value: source => guarded(event.file, () => fromValue(evaluate(source))), holds: source => truthy(evaluate(source)) }
+}
+
+/** Why a text is no expression; null when it is one. */
+export function expressionFault(source: string): string | null {
+  try {
+    expressionOf(source)
+    return null
+  } catch (error) {
+    if (error instanceof TemplateError) return error.describe()
+    throw error
+  }
 }
 
 // ---- #! lines ----------------------------------------------------------------------------------------------------------------------------

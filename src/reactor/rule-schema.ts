@@ -3,6 +3,7 @@
  * limits of values are in `rules.ts`, whose errors name the field.
  */
 import { Type } from 'typebox'
+import { ruleOptions } from './option-schema.js'
 
 export const RULE_FIELD_TYPES = {
   tag: Type.String({
@@ -17,7 +18,8 @@ export const RULE_FIELD_TYPES = {
   order: Type.Integer({ description: 'Rules with a lower number come first; those of the configuration before all' }),
   comment: Type.String(),
   tags: Type.Array(Type.String(), { description: 'Free words to find rules by' }),
-  owner: Type.String({ description: 'Who answers for the rule' })
+  owner: Type.String({ description: 'Who answers for the rule' }),
+  ...ruleOptions
 }
 
 /** Any of the fields, at least one. */

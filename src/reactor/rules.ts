@@ -6,6 +6,7 @@ import type { Clock } from '../shared/clock.js'
 import type { RuleRecord, RuleSpec, Store } from '../store/store.js'
 import { MAX_TAG_BYTES, reactorRule } from '../tags/tags.js'
 import { compilePath, RuleIndex } from './match.js'
+import { checkOptions, NO_OPTIONS, OPTION_NAMES, optionFault, type RuleOptions } from './options.js'
 
 /** A rule: events with such tags have these SLS files rendered. `source`: the configuration (read-only here) or the API. */
 export interface Rule extends RuleRecord {
@@ -22,7 +23,8 @@ export const RULE_DEFAULTS = {
   order: 0,
   comment: '',
   tags: [],
-  owner: ''
+  owner: '',
+  ...NO_OPTIONS
 } as const satisfies Omit<RuleSpec, 'tag' | 'sls'>
 
 /** The fields of an author, in the order in which they are shown. */
@@ -204,7 +206,7 @@ export class Rules {
 }
 
 /** Throws FIELD_INVALID with the name of the first field that cannot be. */
-function checkRule({ tag, sls, match, order, comment, tags, owner }: RuleSpec): void {
+function checkRule({ tag, sls, match, order, comment, tags, owner, ...rest }: RuleSpec): void {
   if (tag === '' || Buffer.byteLength(tag) > MAX_TAG_BYTES)
     throw brineError('FIELD_INVALID', 'tag', `must have 1 to ${MAX_TAG_BYTES} bytes`)
   if (/[\u0000-\u001f\u007f]/.test(tag)) throw brineError('FIELD_INVALID', 'tag', 'has a control character, which no tag has')
@@ -223,6 +225,7 @@ function checkRule({ tag, sls, match, order, comment, tags, owner }: RuleSpec): 
   })
   if (owner !== '' && !isWord(owner))
     throw brineError('FIELD_INVALID', 'owner', `must have at most ${MAX_WORD} characters, none of them a control character`)
+  checkOptions(rest)
 }
 
 const isWord = (text: string) => text !== '' && text.length <= MAX_WORD && !/[\u0000-\u001f\u007f]/.test(text)
@@ -238,28 +241,59 @@ function checkReference(file: string): string | null {
 const CONFIG_PREFIX = 'config-'
 
 /**
- * The rules of the setting `reactor`: a list of `{tag glob: file or list of files}`. What is no mapping with one key is left out, as in
- * Salt; so is everything when it is no list. The id names the tag (and which of several entries with that tag), the version is made
- * from the files: both stay the same from start to start while the entry does.
+ * The rules of the setting `reactor`: a list of `{tag glob: file or list of files}`, or of `{tag glob: {sls: files, option: …}}` where a rule has
+ * options. What is no mapping with one key is left out, as in Salt; so is everything when it is no list. The id names the tag (and which of
+ * several entries with that tag), the version is made from the files and options: both stay the same from start to start while the entry does.
+ * @throws CONFIG_INVALID with all options that cannot be
  */
 export function readConfigRules(items: unknown): Rule[] {
   if (!Array.isArray(items)) return []
   const seen = new Map<string, number>()
-  return items.flatMap(item => {
+  const faults: string[] = []
+  const rules = items.flatMap((item, i) => {
     const entry = soleEntry(item)
     if (entry === null) return []
-    const [tag, files] = entry
+    const [tag, value] = entry
     const nth = (seen.get(tag) ?? 0) + 1
     seen.set(tag, nth)
-    return [configRule(tag, (Array.isArray(files) ? files : [files]).filter(isText), nth)]
+    const { sls, options, fault } = readEntry(value)
+    if (fault !== null) faults.push(`  reactor[${i}].${tag}: ${fault}`)
+    return [configRule(tag, sls, options, nth)]
   })
+  if (faults.length > 0)
+    throw brineError('CONFIG_INVALID', faults.length === 1 ? 'a mistake' : `${faults.length} mistakes`, faults.join('\n'))
+  return rules
 }
 
-function configRule(tag: string, sls: readonly string[], nth: number): Rule {
+interface Entry {
+  readonly sls: readonly string[]
+  readonly options: Partial<RuleOptions>
+  readonly fault: string | null
+}
+
+/** What stands behind a tag: files, or a mapping of files and options, which Salt does not know. */
+function readEntry(value: unknown): Entry {
+  const files = (list: unknown) => (Array.isArray(list) ? list : [list]).filter(isText)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { sls: files(value), options: {}, fault: null }
+  const { sls: references, ...options } = value as Record<string, unknown>
+  const sls = files(references)
+  return { sls, options: options as Partial<RuleOptions>, fault: entryFault(sls, options) }
+}
+
+function entryFault(sls: readonly string[], options: Readonly<Record<string, unknown>>): string | null {
+  if (sls.length === 0) return 'sls is missing: the files of the rule'
+  const unknown = Object.keys(options).find(name => !(OPTION_NAMES as readonly string[]).includes(name))
+  if (unknown !== undefined) return `${unknown} is no option; there are ${['sls', ...OPTION_NAMES].join(', ')}`
+  const fault = optionFault(options)
+  return fault === null ? null : `${fault.field} ${fault.reason}`
+}
+
+function configRule(tag: string, sls: readonly string[], options: Partial<RuleOptions>, nth: number): Rule {
   const id = `${CONFIG_PREFIX}${hash(tag).slice(0, 10)}${nth === 1 ? '' : `-${nth}`}`
+  const content = Object.keys(options).length === 0 ? sls : { sls, options }
   // 31 bits, at least 1: an integer in every engine
-  const version = Number.parseInt(hash(JSON.stringify(sls)).slice(0, 8), 16) & 0x7fffffff || 1
-  return { ...RULE_DEFAULTS, id, version, tag, sls, changedBy: 'config', changedUs: 0, source: 'config' }
+  const version = Number.parseInt(hash(JSON.stringify(content)).slice(0, 8), 16) & 0x7fffffff || 1
+  return { ...RULE_DEFAULTS, ...options, id, version, tag, sls, changedBy: 'config', changedUs: 0, source: 'config' }
 }
 
 function soleEntry(item: unknown): [string, unknown] | null {

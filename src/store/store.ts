@@ -9,6 +9,7 @@
  */
 import type { NewEvent, Seq, StoredEvent } from '../events/event.js'
 import type { WireFormat } from '../events/wire.js'
+import type { RuleOptions } from '../reactor/options.js'
 
 export interface Store {
   readonly events: EventStore
@@ -457,8 +458,8 @@ export interface ReactionStore {
 
 // ── rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What the author of a rule says of it. Defaults and limits are in `src/reactor/rules.ts`. */
-export interface RuleSpec {
+/** What the author of a rule says of it. Defaults and limits are in `src/reactor/rules.ts` and `src/reactor/options.ts`. */
+export interface RuleSpec extends RuleOptions {
   readonly tag: string
   readonly match: 'glob' | 'path'
   readonly sls: readonly string[]

@@ -1,4 +1,5 @@
 import type { Test } from 'tap'
+import { NO_OPTIONS } from '../../src/reactor/options.js'
 import type { RuleRecord } from '../../src/store/store.js'
 import { newEvent } from '../helpers/store.js'
 import type { OpenStore } from './store.js'
@@ -14,6 +15,7 @@ const rule = (id: string, version: number, more: Partial<RuleRecord> = {}): Rule
   comment: '',
   tags: [],
   owner: '',
+  ...NO_OPTIONS,
   changedBy: 'ada',
   changedUs: 1_800_000_000_000_000 + version,
   ...more
