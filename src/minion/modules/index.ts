@@ -4,6 +4,7 @@ import { cp } from './cp.js'
 import { event } from './event.js'
 import { file } from './file.js'
 import { grains } from './grains.js'
+import { group } from './group.js'
 import { http } from './http.js'
 import { match } from './match.js'
 import { mine } from './mine.js'
@@ -11,11 +12,13 @@ import type { Module } from './module.js'
 import { pillar } from './pillar.js'
 import { saltutil } from './saltutil.js'
 import { schedule } from './schedule.js'
+import { shadow } from './shadow.js'
 import { slsutil } from './slsutil.js'
 import { state } from './state.js'
 import { sys } from './sys.js'
 import { ModuleTable } from './table.js'
 import { test } from './test.js'
+import { user } from './user.js'
 
 /** All execution modules. */
 const MODULES: readonly Module[] = [
@@ -25,16 +28,19 @@ const MODULES: readonly Module[] = [
   event,
   file,
   grains,
+  group,
   http,
   match,
   mine,
   pillar,
   saltutil,
   schedule,
+  shadow,
   slsutil,
   state,
   sys,
-  test
+  test,
+  user
 ]
 
 let table: ModuleTable | undefined

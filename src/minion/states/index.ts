@@ -2,13 +2,15 @@ import { cmd } from './cmd.js'
 import { event } from './event.js'
 import { file } from './file/index.js'
 import { grains } from './grains.js'
+import { group } from './group.js'
 import { module } from './module.js'
 import { schedule } from './schedule.js'
 import type { StateFunction, StateModule } from './state.js'
 import { test } from './test.js'
+import { user } from './user.js'
 
 /** All state modules. */
-export const stateModules: readonly StateModule[] = [cmd, event, file, grains, module, schedule, test]
+export const stateModules: readonly StateModule[] = [cmd, event, file, grains, group, module, schedule, test, user]
 
 const byName = new Map(stateModules.map(module => [module.name, module]))
 

@@ -1,0 +1,35 @@
+/** Errors that carry what Salt puts behind its message: `… Additional info follows:`, and the data as its `nested` outputter prints it. */
+import { CommandExecutionError } from './errors.js'
+import { pyStr } from './python.js'
+import { isMapping } from './values.js'
+
+/** Salt's `CommandExecutionError(message, info=…)`. */
+export class InformedError extends CommandExecutionError {
+  readonly info: unknown
+
+  constructor(message: string, info: unknown) {
+    super(`${/[.?!]$/.test(message) ? message : `${message}.`} Additional info follows:\n\n${nested(info)}`)
+    this.info = info
+  }
+}
+
+/** The `nested` outputter without colours. */
+export function nested(value: unknown, indent = 0, prefix = ''): string {
+  return display(value, indent, prefix).join('\n')
+}
+
+function display(value: unknown, indent: number, prefix: string): string[] {
+  const pad = ' '.repeat(indent)
+  if (Array.isArray(value)) {
+    return value.flatMap(item =>
+      isMapping(item) || Array.isArray(item) ? [`${pad}|_`, ...display(item, indent + 2, '')] : display(item, indent, '- ')
+    )
+  }
+  if (isMapping(value)) {
+    const entries = Object.entries(value).flatMap(([key, item]) => [`${pad}${prefix}${key}:`, ...display(item, indent + 4, '')])
+    return indent > 0 ? [`${pad}----------`, ...entries] : entries
+  }
+  if (typeof value === 'string' && value !== '')
+    return value.split('\n').map((line, at) => `${pad}${at === 0 ? prefix : ' '.repeat(prefix.length)}${line}`)
+  return [`${pad}${prefix}${pyStr(value)}`]
+}
