@@ -1,6 +1,7 @@
 import { cmd } from './cmd.js'
 import { config } from './config.js'
 import { cp } from './cp.js'
+import { cron } from './cron.js'
 import { event } from './event.js'
 import { file } from './file.js'
 import { grains } from './grains.js'
@@ -25,6 +26,7 @@ const MODULES: readonly Module[] = [
   cmd,
   config,
   cp,
+  cron,
   event,
   file,
   grains,

@@ -1,4 +1,5 @@
 import { cmd } from './cmd.js'
+import { cron } from './cron.js'
 import { event } from './event.js'
 import { file } from './file/index.js'
 import { grains } from './grains.js'
@@ -10,7 +11,7 @@ import { test } from './test.js'
 import { user } from './user.js'
 
 /** All state modules. */
-export const stateModules: readonly StateModule[] = [cmd, event, file, grains, group, module, schedule, test, user]
+export const stateModules: readonly StateModule[] = [cmd, cron, event, file, grains, group, module, schedule, test, user]
 
 const byName = new Map(stateModules.map(module => [module.name, module]))
 
