@@ -230,7 +230,7 @@ export class Evaluator implements Env {
         this.assign(node.target, this.#filtered(node.filter, this.#capture(node.body, frame), frame), frame)
         break
       case 'filterBlock':
-        this.#print(this.#filtered(node.filter, this.#capture(node.body, frame), frame), frame)
+        this.#print(textual(this.#filtered(node.filter, this.#capture(node.body, frame), frame)), frame)
         break
       case 'macro':
         frame.scope.set(node.name, new MacroFunction(this, node.name, node, frame))
@@ -351,7 +351,7 @@ export class Evaluator implements Env {
   }
 
   #callBlock(node: Statement & { type: 'callBlock' }, frame: Frame): void {
-    const caller = new MacroFunction(this, 'caller', node, frame)
+    const caller = new MacroFunction(this, null, node, frame)
     const call = node.call as Expression & { type: 'call' }
     const target = this.evaluate(call.target, frame)
     const [args, kwargs] = this.#arguments(call.arguments, frame)
@@ -681,4 +681,10 @@ class Module extends PyRecord {
   attribute(name: string): Value | undefined {
     return name.startsWith('_') || name === 'self' ? undefined : this.scope.own().get(name)
   }
+}
+
+/** The body of a `filter` block stays a text: a filter that makes something else of it (`length`) has no place there. */
+function textual(value: Value): Value {
+  if (typeName(value) === 'str' || typeName(value) === 'Markup') return value
+  throw runtimeError(`sequence item 0: expected str instance, ${typeName(value)} found`)
 }

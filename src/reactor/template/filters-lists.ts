@@ -24,7 +24,8 @@ import {
   truthy,
   typeName
 } from './operators.js'
-import { characters, repr, str } from './text.js'
+import { prettyPrint } from './pprint.js'
+import { characters, str } from './text.js'
 import { GroupTuple, type Kwargs, orElse, PyDict, PyIterator, PyList, PyTuple, Undefined, type Value } from './values.js'
 
 const { table, filter } = filterTable()
@@ -355,4 +356,4 @@ function roundFloat(value: number, digits: number): number {
   return nearest * unit
 }
 
-filter('pprint', {}, (value, _args, env) => repr(value, env.budget))
+filter('pprint', {}, (value, _args, env) => prettyPrint(value, env.budget))

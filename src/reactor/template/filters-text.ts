@@ -137,9 +137,16 @@ filter('wordwrap', { width: 79, break_long_words: true, wrapstring: null, break_
     .join(wrap)
 })
 
+/**
+ * What a line may be broken between: white space; dashes between words; words, which also end behind a hyphen between letters (two of them before
+ * and after it) and before dashes. Every alternative begins where the one before ended, so this takes one pass.
+ */
+const PIECES =
+  /[\t-\r ]+|(?<=[\p{L}\p{N}_!"'&.,?])-{2,}(?=[\p{L}\p{N}_])|[^\t-\r ]+?(?:-(?:(?<=[\p{L}_]{2}-)|(?<=[\p{L}_]-[\p{L}\p{N}_!"'&.,?]-))(?=[\p{L}_]-?[\p{L}_])|(?=[\t-\r ]|$)|(?<=[\p{L}\p{N}_!"'&.,?])(?=-{2,}[\p{L}\p{N}_]))/gu
+
 /** Python's `textwrap.wrap` with `expand_tabs` and `replace_whitespace` off. */
 function wrapLine(line: string, width: number, breakLong: boolean, hyphens: boolean): string[] {
-  const chunks = (hyphens ? line.match(/\s+|(?:[^\s-]+-+(?=[^\s-]{2})|\S(?:(?!\S-+[^\s-]{2})\S)*)/gu) : line.match(/\s+|\S+/gu)) ?? []
+  const chunks = line.match(hyphens ? PIECES : /\s+|\S+/gu) ?? []
   const lines: string[] = []
   let current: string[] = []
   let used = 0

@@ -5,7 +5,7 @@ import { limitError, runtimeError } from './errors.js'
 import type { Budget } from './limits.js'
 import { defined, flat, isFloat, isNumber, toBig, toFloat, typeName } from './operators.js'
 import { lengthOf, repr, reprText, str } from './text.js'
-import { type Kwargs, PyDict, PyList, PyObject, PyTuple, Undefined, type Value } from './values.js'
+import { type Kwargs, PyDict, PyList, PyObject, PyRange, PyTuple, Undefined, type Value } from './values.js'
 
 /** Widths and precisions beyond this make text that nobody wants. */
 const MAX_WIDTH = 100_000
@@ -121,6 +121,7 @@ function floatDigits(value: number, spec: Spec): { negative: boolean; digits: st
 
 function floatText(value: number, spec: Spec): string {
   const percent = spec.type === '%'
+  if (spec.type === 's') throw runtimeError("Unknown format code 's' for object of type 'float'")
   if (!Number.isFinite(value)) return `${Number.isNaN(value) ? 'nan' : 'inf'}${percent ? '%' : ''}`
   const precision = spec.precision ?? 6
   switch (spec.type.toLowerCase()) {
@@ -227,7 +228,7 @@ function checkLeftovers(format: string, values: Value, args: readonly Value[], u
   const open =
     values instanceof PyTuple
       ? used < args.length
-      : used === 0 && !(values instanceof PyDict || values instanceof PyList || values instanceof Undefined)
+      : used === 0 && !(values instanceof PyDict || values instanceof PyList || values instanceof PyRange || values instanceof Undefined)
   if (open && !named) throw runtimeError('not all arguments converted during string formatting')
 }
 

@@ -11,13 +11,15 @@ interface Definition {
 
 /** A macro, or the body of a `call` block (`caller`). It sees the names of the place where it is defined. */
 export class MacroFunction extends PyFunction {
-  constructor(evaluator: Evaluator, name: string, node: Definition, frame: Frame) {
-    const call = (args: Value[], kwargs: Kwargs) => invoke(evaluator, name, node, frame, args, kwargs)
-    super(name, call, 'Macro', attributesOf(name, node))
+  /** `name`: null for the body of a `call` block. */
+  constructor(evaluator: Evaluator, name: string | null, node: Definition, frame: Frame) {
+    const called = name ?? 'caller'
+    const call = (args: Value[], kwargs: Kwargs) => invoke(evaluator, called, node, frame, args, kwargs)
+    super(called, call, 'Macro', attributesOf(name, node))
   }
 }
 
-function attributesOf(name: string, node: Definition): Map<string, Value> {
+function attributesOf(name: string | null, node: Definition): Map<string, Value> {
   return new Map<string, Value>([
     ['name', name],
     ['arguments', new PyTuple(node.parameters.map(parameter => parameter.name))],

@@ -639,7 +639,7 @@ class JinjaParser extends parser.Parser {
     if (name === 'true' || name === 'True') return { type: 'constant', value: true, ...place }
     if (name === 'false' || name === 'False') return { type: 'constant', value: false, ...place }
     if (name === 'none' || name === 'None') return { type: 'constant', value: null, ...place }
-    if (name === 'varargs' || name === 'kwargs' || name === 'caller') for (const uses of this.#uses.slice(-1)) uses[name] = true
+    if (name === 'varargs' || name === 'kwargs' || name === 'caller') for (const uses of this.#uses) uses[name] = true
     return { type: 'name', name, ...place }
   }
 

@@ -63,7 +63,7 @@ function reprObject(value: PyObject, budget: Budget, depth: number): string {
   if (value instanceof RichText) return reprText(value.text)
   if (value instanceof Markup) return `Markup(${reprText(value.text)})`
   if (value instanceof Namespace) return `<Namespace ${reprDict(value.attributes, budget, depth)}>`
-  if (value instanceof PyFunction) return value.typeName === 'Macro' ? `<Macro ${reprText(value.name)}>` : functionText(value.name)
+  if (value instanceof PyFunction) return functionRepr(value)
   if (value instanceof PyIterator) return '<generator object>'
   if (value instanceof Undefined) return 'Undefined'
   if (value instanceof PyBytes) return reprBytes(value.data)
@@ -79,6 +79,11 @@ const CLASSES: Readonly<Record<string, string>> = {
   cycler: 'jinja2.utils.Cycler',
   joiner: 'jinja2.utils.Joiner',
   namespace: 'jinja2.utils.Namespace'
+}
+
+function functionRepr({ typeName, name, attributes }: PyFunction): string {
+  if (typeName !== 'Macro') return functionText(name)
+  return attributes?.get('name') === null ? '<Macro anonymous>' : `<Macro ${reprText(name)}>`
 }
 
 function functionText(name: string): string {
