@@ -89,8 +89,9 @@ function pipeline(renderers: readonly string[], body: string, event: EventContex
   if (!renderers.includes('jinja')) {
     return { value: last === 'json' ? readJson(body, event.file) : readYaml(body, event.file), text: body.replace(/^\n/, '') }
   }
-  const parts = run(body, eventContext(event), event, true).parts()
-  const text = textOf(parts) + (body.endsWith('\n') ? '\n' : '')
+  const printed = run(body, eventContext(event), event, true).parts()
+  const parts = body.endsWith('\n') ? [...printed, { literal: '\n', line: body.split('\n').length - 1, column: 1 }] : printed
+  const text = textOf(parts)
   try {
     if (last === 'yaml') return { value: readYamlParts(parts), text }
     return { value: jsonErrors(event.file, () => readJsonParts(parts, new Budget(event.limits))), text }

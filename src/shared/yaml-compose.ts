@@ -149,13 +149,21 @@ class Composer {
   #addScalar(event: ScalarEvent): void {
     const node: YamlScalar = {
       kind: 'scalar',
-      text: getScalarValue(this.#text, event),
+      text: this.#scalarText(event),
       plain: event.style === SCALAR_STYLE.PLAIN,
       at: this.#startOf(event),
       tag: this.#tagOf(event)
     }
     if (event.anchorStart >= 0) this.#anchors.set(this.#newAnchor(event), { node, weight: 1, open: false })
     this.#add(node, 1)
+  }
+
+  /** A block scalar whose last line has no line break ends without one, as in PyYAML; js-yaml adds it. */
+  #scalarText(event: ScalarEvent): string {
+    const text = getScalarValue(this.#text, event)
+    const block = event.style === SCALAR_STYLE.LITERAL_BLOCK || event.style === SCALAR_STYLE.FOLDED_BLOCK
+    const atEnd = block && event.valueEnd >= this.#text.length && !this.#text.endsWith('\n')
+    return atEnd && text.endsWith('\n') ? text.slice(0, -1) : text
   }
 
   #push(node: YamlSequence | YamlMapping, event: SequenceEvent | MappingEvent): void {
