@@ -58,7 +58,7 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
 
     const keys = new Keys({ store, events, clock, config, log: log.child({ part: 'keys' }) })
     await keys.start()
-    const pillars = new Pillars({ config, keys, log: log.child({ part: 'pillar' }) })
+    const pillars = new Pillars({ config, keys, events, log: log.child({ part: 'pillar' }) })
     undo.push(() => pillars.stop())
     void pillars.warm()
     const mine = new Mine({ store, keys, pillars, config })

@@ -9,7 +9,8 @@ const Body = Type.Object(
   {
     saltenv: Env,
     pillarenv: Env,
-    override: Type.Optional(Type.Unsafe<Record<string, unknown>>({ ...Mapping, description: 'Values over the compiled ones' }))
+    override: Type.Optional(Type.Unsafe<Record<string, unknown>>({ ...Mapping, description: 'Values over the compiled ones' })),
+    refresh: Type.Optional(Type.Boolean({ description: 'Fires minion/refresh/<id>' }))
   },
   { additionalProperties: false }
 )
@@ -25,9 +26,11 @@ export const pillar: FastifyPluginAsync = async app => {
     body: Body,
     response: { 200: Type.Object({ pillar: Mapping }), ...refusals(400, 401, 503) }
   }
-  app.post<{ Body: { saltenv?: string | null; pillarenv?: string | null; override?: Record<string, unknown> } }>(
+  app.post<{ Body: { saltenv?: string | null; pillarenv?: string | null; override?: Record<string, unknown>; refresh?: boolean } }>(
     '/minion/pillar',
     { schema },
-    async request => ({ pillar: (await pillars.of(request.caller.user, request.body)).pillar })
+    async ({ body: { refresh, ...ask }, caller: { user: id } }) => ({
+      pillar: (refresh ? await pillars.refreshed(id, ask) : await pillars.of(id, ask)).pillar
+    })
   )
 }

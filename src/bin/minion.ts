@@ -59,6 +59,7 @@ export async function runMinion(
     schedule: book,
     startup: startupStates(config),
     startGrains: config.start_event_grains,
+    legacyStart: config.enable_legacy_startup_events,
     spoolBytes: config.minion_spool_bytes,
     acceptanceWaitMs: config.acceptance_wait_time * 1000,
     reconnectMs: { first: config.recon_default, max: config.recon_max },

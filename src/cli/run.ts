@@ -1,4 +1,5 @@
 import { brineError } from '../errors.js'
+import { parseArguments } from '../shared/arguments.js'
 import { parseYaml } from '../shared/yaml.js'
 import { functionArguments } from './arguments.js'
 import { connect, type RemoteOptions } from './client.js'
@@ -64,9 +65,13 @@ async function onMinions(terminal: Terminal, fun: string, arg: readonly string[]
   const { async: detached, batch, subset, timeout, metadata } = options
   const ways = [detached && '--async', batch !== undefined && '--batch', subset !== undefined && '--subset'].filter(Boolean)
   if (ways.length > 1) throw brineError('USAGE', `${ways.join(' and ')} exclude each other`)
+  const { args, kwargs } = parseArguments(functionArguments(arg))
+  const type = targetType(options)
   const chunk = {
     client: detached ? 'local_async' : batch !== undefined ? 'local_batch' : subset !== undefined ? 'local_subset' : 'local',
-    ...{ fun, arg: functionArguments(arg), tgt: options.target, tgt_type: targetType(options) },
+    // Keywords apart and a list as a list: so the job's event has them, as from Salt's own command line.
+    ...{ fun, arg: args, ...(Object.keys(kwargs).length > 0 ? { kwarg: kwargs } : {}) },
+    ...{ tgt: type === 'list' ? options.target!.split(',') : options.target, tgt_type: type },
     ...(timeout === undefined ? {} : { timeout: Number(timeout) }),
     ...(metadata === undefined ? {} : { metadata: parseYaml(metadata) }),
     ...(batch === undefined ? {} : { batch, raw: true }),
@@ -91,7 +96,6 @@ function targetType(options: RunOptions): string {
 
 async function watchLikeSalt(terminal: Terminal, arg: readonly string[], options: RunOptions): Promise<Exit> {
   const { stateEvent } = await import('./event.js')
-  const { parseArguments } = await import('../shared/arguments.js')
   const { args, kwargs } = parseArguments(arg)
   const [tagmatch, count, quiet, _sockDir, pretty] = args
   const positional = Object.fromEntries(Object.entries({ tagmatch, count, quiet, pretty }).filter(([, value]) => value !== undefined))

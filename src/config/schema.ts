@@ -322,7 +322,11 @@ reactor:
       unit: 's',
       meaning: 'How often the server does its rounds: presence, expiry, retention.'
     }),
-    enable_legacy_startup_events: boolean({ default: true, meaning: 'Fire minion_start beside salt/minion/<id>/start, as Salt does.' }),
+    enable_legacy_startup_events: boolean({
+      default: true,
+      for: 'both',
+      meaning: 'Fire minion_start beside salt/minion/<id>/start, as Salt does. False on the server: whatever its minions say.'
+    }),
     nodegroups: nodegroups({ default: {}, meaning: 'Names for compound targets: `web: "G@role:web and not db*"`.' }),
     file_roots: roots({
       default: { base: ['/srv/salt'] },

@@ -28,12 +28,12 @@ export async function* inBatches(options: BatchOptions): AsyncGenerator<ReturnRe
   }
 }
 
-/** Ids of the targeted minions that answer a test.ping. */
+/** Ids of the targeted minions that answer a test.ping, in their order and not that of the answers. */
 async function answering({ jobs, publish, request, wait }: BatchOptions): Promise<string[]> {
   const { tgt, tgtType, delimiter, user, timeoutSeconds, gatherSeconds } = request
   const ping = await publish({ tgt, tgtType, delimiter, user, timeoutSeconds, gatherSeconds, fun: 'test.ping', arg: [] })
   if (ping.status === 'no-match') return []
-  return [...(await jobs.collect(ping.jid, ping.minions, wait.timeoutSeconds, wait)).keys()]
+  return [...(await jobs.collect(ping.jid, ping.minions, wait.timeoutSeconds, wait)).keys()].sort()
 }
 
 /** The minions at work now, in one or more jobs. */

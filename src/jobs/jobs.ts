@@ -9,6 +9,7 @@ import { packArguments } from '../shared/arguments.js'
 import type { Clock } from '../shared/clock.js'
 import type { Delivery, JobRecord, JobStore, NewJob, ReturnRecord } from '../store/store.js'
 import type { Nodegroups } from '../targeting/nodegroups.js'
+import { failureEvents } from './failures.js'
 import type { JidSource } from './jid.js'
 import { publishEvents, type TaggedData } from './job.js'
 import { type Origin, Origins } from './origins.js'
@@ -199,7 +200,9 @@ export class Jobs {
       throw brineError('NOT_PERMITTED', minionId, `return job '${jid}', which was not sent to it`)
     }
     const event = origin ? returnEvent(ret, origin) : unaskedReturnEvent(ret)
-    return this.#o.store.jobs.recordReturn(ret.record, [this.#prepareReturn(event, minionId, origin?.cause ?? null)])
+    const cause = origin?.cause ?? null
+    const failures = origin ? failureEvents(ret, origin.user).flatMap(failure => this.#prepareFailure(failure, cause)) : []
+    return this.#o.store.jobs.recordReturn(ret.record, [this.#prepareReturn(event, minionId, cause), ...failures])
   }
 
   /** Why this job was published: what a minion fires while it runs the job has the same cause. Null for a job from outside, or none. */
@@ -270,6 +273,16 @@ export class Jobs {
   }
 
   /** A return larger than an event may be is recorded whole; its event says so in the return's place, as Salt's does. */
+  /** Nothing when it is too large for an event: the return has it too. */
+  #prepareFailure([tag, data]: TaggedData, cause: Cause | null): NewEvent[] {
+    try {
+      return [this.#o.events.prepare(tag, data, { source: 'server', cause })]
+    } catch (error) {
+      if (isBrineError(error) && error.code === 'EVENT_TOO_LARGE') return []
+      throw error
+    }
+  }
+
   #prepareReturn([tag, data]: TaggedData, minionId: string, cause: Cause | null): NewEvent {
     const from = { source: `minion:${minionId}`, cause } as const
     try {

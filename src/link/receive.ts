@@ -35,7 +35,7 @@ const MAX_PARTS_CHARS = 1024 * 1024 * 1024
 const PARTS_KEPT_US = 86_400_000_000
 
 /** Fields of the envelope: what a minion adds cannot take their place. */
-const ENVELOPE = new Set(['id', 'tag', 'data', 'cmd', 'pretag', '_stamp'])
+const ENVELOPE = new Set(['id', 'tag', 'data', 'cmd', '_stamp'])
 
 export class Receiver {
   readonly #o: ReceiverOptions

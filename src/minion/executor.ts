@@ -251,7 +251,7 @@ export class Executor {
         return inTheWay.flatMap(other => this.#running.get(other) ?? []).map(runningJob)
       },
       refreshGrains: () => this.#refreshGrains(),
-      refreshPillar: () => this.#refreshPillar(),
+      refreshPillar: () => this.#refreshPillar({ refresh: true }),
       compilePillar: ask => this.#compilePillar(ask),
       schedule: async (func, args) => {
         if (!this.#schedule) throw new CommandExecutionError('this minion has no scheduler')
@@ -286,10 +286,11 @@ export class Executor {
   async #refreshGrains(): Promise<Mapping> {
     this.#grains = await collectGrains(this.#options)
     this.#onGrains(this.#grains)
+    this.#pillarLoaded = null
     return this.#grains
   }
 
-  /** Asked once, when the first job needs it; then by `saltutil.refresh_pillar`. */
+  /** Asked once, when the first job needs it; then by `saltutil.refresh_pillar`, and when grains are new. */
   #currentPillar(): Promise<Mapping> {
     this.#pillarLoaded ??= this.#refreshPillar().catch(error => {
       this.#log.warn({ error: messageOf(error) }, 'the pillar could not be fetched')
@@ -305,8 +306,8 @@ export class Executor {
     return { ...pillar, ...(await this.#master.pillar?.({ saltenv, pillarenv, ...ask })) }
   }
 
-  async #refreshPillar(): Promise<Mapping> {
-    this.#pillar = await this.#compilePillar({})
+  async #refreshPillar(ask: PillarAsk = {}): Promise<Mapping> {
+    this.#pillar = await this.#compilePillar(ask)
     this.#pillarLoaded = Promise.resolve(this.#pillar)
     return this.#pillar
   }

@@ -27,6 +27,8 @@ export interface PillarAsk {
   readonly pillarenv?: string | null
   /** Values over the compiled ones; templates see them as `pillar`. */
   readonly override?: Record<string, unknown>
+  /** The server tells of it: `minion/refresh/<id>`, as Salt's does whenever a state run or saltutil.refresh_pillar asks. */
+  readonly refresh?: boolean
 }
 
 /** What a minion asks of the mine (Salt's mine: results of functions that other minions may read). */

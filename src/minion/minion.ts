@@ -64,6 +64,8 @@ export interface MinionOptions {
   readonly startup?: { readonly fun: string; readonly arg: readonly unknown[] } | null
   /** Grains that the start events carry. */
   readonly startGrains?: readonly string[]
+  /** Fire `minion_start` beside `salt/minion/<id>/start` (enable_legacy_startup_events); true by default. */
+  readonly legacyStart?: boolean
 }
 
 /** Jobs that have come and not ended. Beyond it no more are read from the stream; they stay with the server. */
@@ -264,12 +266,13 @@ export class Minion {
     if (first || grains) returns.setGrains(this.#runner!.grains)
     returns.connected()
     if (!first) return
-    const { id, startGrains = [] } = this.#o
+    const { id, startGrains = [], legacyStart = true } = this.#o
     const data = startedText(id)
     const all = this.#runner!.grains
     const shown = Object.fromEntries(startGrains.flatMap(name => (Object.hasOwn(all, name) ? [[name, all[name]]] : [])))
     const preload = startGrains.length > 0 ? { preload: { pretag: null, grains: shown } } : {}
-    for (const tag of [LEGACY_MINION_START, minionStart(id)]) await this.#keep({ kind: 'event', tag, data, ...preload })
+    const tags = [...(legacyStart ? [LEGACY_MINION_START] : []), minionStart(id)]
+    for (const tag of tags) await this.#keep({ kind: 'event', tag, data, ...preload })
     this.#startup()
   }
 

@@ -136,7 +136,8 @@ async function pillarOf({ options }: OneShot, master: MasterClient, grains: Mapp
 function eventsOf(master: MasterClient, control: ControlClient | null, offline: boolean, jid: string): EventSender {
   return {
     ...(offline ? { offline } : {}),
-    sendEvent: (tag, data, options) => master.sendEvent(tag, data, { ...options, jid }),
+    // With a preload, be it empty: salt-call's events have no pretag (golden/events/event_send_basic.jsonl).
+    sendEvent: (tag, data, options) => master.sendEvent(tag, data, { preload: {}, ...options, jid }),
     fireLocal: (tag, data) => control?.services.events.fireLocal(tag, data) ?? master.fireLocal(tag, data)
   }
 }
@@ -154,7 +155,7 @@ function soloAgent(call: OneShot, master: MasterClient, grains: Mapping): Agent 
     signal: async () => '',
     enterState: async () => [],
     refreshGrains: () => collectGrains(options),
-    refreshPillar: () => pillarOf(call, master, grains),
+    refreshPillar: () => pillarOf(call, master, grains, { refresh: true }),
     compilePillar: ask => pillarOf(call, master, grains, ask),
     schedule: (func, args) => scheduleFile(options).manage(func, args),
     mine: async ask => {

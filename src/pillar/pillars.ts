@@ -4,7 +4,9 @@ import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { Config } from '../config/schema.js'
 import { BrineError } from '../errors.js'
+import type { EventLog } from '../events/log.js'
 import type { Keys } from '../keys/keys.js'
+import { minionRefresh } from '../tags/tags.js'
 import type { CompiledPillar, PillarRequest, PillarSettings } from './compile.js'
 import type { Mapping } from './merge.js'
 
@@ -14,6 +16,7 @@ export interface PillarsOptions {
     'pillar_roots' | 'nodegroups' | 'pillar_source_merging_strategy' | 'pillar_merge_lists' | 'pillar_safe_render_error'
   >
   readonly keys: Pick<Keys, 'facts' | 'grainsOf' | 'isAccepted' | 'onChange'>
+  readonly events: Pick<EventLog, 'fire'>
   readonly log: Logger
 }
 
@@ -78,6 +81,13 @@ export class Pillars {
     for (const detail of compiled.details) this.#o.log.warn({ minion: id }, detail)
     const isForAll = ask.override === undefined && (ask.pillarenv ?? null) === null && ask.grains === undefined && !ask.topOnly
     if (isForAll && this.#o.keys.isAccepted(id)) this.#kept.set(id, compiled.pillar)
+    return compiled
+  }
+
+  /** The same, with the event `minion/refresh/<id>` (golden/events/state_apply_plain.jsonl): what the server knows of the minion is new. */
+  async refreshed(id: string, ask: PillarAsk = {}): Promise<CompiledPillar> {
+    const compiled = await this.of(id, ask)
+    await this.#o.events.fire(minionRefresh(id), { 'Minion data cache refresh': id }, { source: 'server' })
     return compiled
   }
 

@@ -139,7 +139,7 @@ t.test("run --batch and --subset, and Salt's letters for the kind of target", as
     ...{ client: 'local_batch', fun: 'test.ping', arg: [], tgt: 'G@os:Debian and not db*', tgt_type: 'compound', batch: '25%', raw: true }
   })
   t.equal((await brine(['run', '-L', '-t', 'a,b', '--subset', '1', '--metadata', '{ticket: 7}', 'test.ping'], { env })).code, 1)
-  t.match(chunks[1], { client: 'local_subset', tgt_type: 'list', subset: 1, metadata: { ticket: 7 }, full_return: true })
+  t.match(chunks[1], { client: 'local_subset', tgt: ['a', 'b'], tgt_type: 'list', subset: 1, metadata: { ticket: 7 }, full_return: true })
   for (const wrong of [
     ['-t', '*', '-L', '-G'],
     ['-t', '*', '--async', '-b', '1'],

@@ -7,6 +7,8 @@ export interface MinionProcess {
   readonly dir: string
   readonly child: ChildProcess
   readonly output: readonly string[]
+  /** Ends it as its service manager does. */
+  stop(): Promise<void>
   /** Ends it as a power cut does, with the processes of its jobs. */
   crash(): Promise<void>
 }
@@ -16,9 +18,10 @@ interface Test {
 }
 
 /** Starts `brine minion` in a directory of its own. Ended with the test. */
-export function startMinion(t: Test, options: { id: string; master: string; dir: string }): MinionProcess {
-  const { id, master, dir } = options
-  const child = spawn(process.execPath, ['--enable-source-maps', CLI, 'minion', '--id', id, '--master', master, '--dir', dir], {
+export function startMinion(t: Test, options: { id: string; master: string; dir: string; config?: string }): MinionProcess {
+  const { id, master, dir, config } = options
+  const args = ['minion', '--id', id, '--master', master, '--dir', dir, ...(config === undefined ? [] : ['--config', config])]
+  const child = spawn(process.execPath, ['--enable-source-maps', CLI, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
     env: { ...process.env, BRINE_ACCEPTANCE_WAIT_TIME: '0.2', BRINE_RECON_DEFAULT: '100', BRINE_RECON_MAX: '500' }
@@ -31,6 +34,10 @@ export function startMinion(t: Test, options: { id: string; master: string; dir:
     dir,
     child,
     output,
+    async stop() {
+      child.kill('SIGTERM')
+      await ended
+    },
     async crash() {
       if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGKILL')
       await ended

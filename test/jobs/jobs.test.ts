@@ -305,3 +305,40 @@ t.test('a job id that somebody else chooses again does not keep the return of it
   t.equal(await code(again), 'JID_TAKEN')
   t.equal(await ret, 'recorded')
 })
+
+t.test(
+  'states that failed are told beside the return of state.sls and state.highstate, of no other function, and only under names of states',
+  async t => {
+    const { jobs, log } = await bench(t, ['web1'])
+    const state = (result: boolean) => ({ name: 'x', changes: {}, result, comment: '', __run_num__: 0 })
+    const results = {
+      'test_|-a_|-a_|-nop': state(true),
+      'pkg_|-b_|-b_|-installed': state(false),
+      'salt/minion_|-c_|-c_|-x': state(false),
+      'file_|-d_|-d_|-../key': state(false),
+      'test_|-e_|-e_|-nop': 'no mapping'
+    }
+    for (const [fun, retcode, told] of [
+      ['state.sls', 2, true],
+      ['state.apply', 2, false],
+      ['state.highstate', 0, false]
+    ] as const) {
+      const published = await jobs.publish({ ...ping, fun })
+      const jid = published.status === 'published' ? published.jid : ''
+      const ret = { jid, fun, fun_args: [], return: results, retcode, success: retcode === 0 }
+      t.equal(await jobs.recordReturn('web1', ret), 'recorded')
+      t.equal(await jobs.recordReturn('web1', ret), 'duplicate')
+      const after = (await log()).filter(({ tag, data }) => tag === 'pkg.installed' || (tag.includes('/sub/') && data.jid === jid))
+      const data = { ...state(false), retcode: 2 }
+      if (told) {
+        t.strictSame(after, [
+          { tag: 'pkg.installed', data },
+          {
+            tag: `salt/job/${jid}/sub/web1/error/state.sls`,
+            data: { ...data, jid, id: 'web1', success: false, return: 'Error: pkg.installed', fun: 'state.sls', user: 'admin' }
+          }
+        ])
+      } else t.equal(after.length, 1, `${fun}: nothing but what was told before`)
+    }
+  }
+)

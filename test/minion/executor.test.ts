@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -175,3 +176,38 @@ t.test('when the agent dies, the processes of its jobs end with all that they st
     t.notOk(await alive(pid))
   }
 })
+
+t.test(
+  'a state run works with the pillar as the server has it now, and asks that the refresh be told; other functions with the one at hand',
+  async t => {
+    const asked: unknown[] = []
+    let version = 1
+    const pillar = async (ask?: object) => {
+      asked.push(ask)
+      return { version: version++, ...(ask as { override?: object }).override }
+    }
+    const files = { 'a.sls': 'v{{ pillar.version }} {{ pillar.get("more") }}:\n  test.nop\n' }
+    const { execute } = await executorTest(t, { files, options: { file_client: 'remote' }, master: { ...served(files), pillar } })
+    t.equal((await execute('pillar.get', 'version'))?.return, 1)
+    t.equal((await execute('pillar.get', 'version'))?.return, 1)
+    const run = async (...arg: unknown[]) => Object.values((await execute('state.apply', 'a', ...arg))?.return as object)[0].__id__
+    t.equal(await run(), 'v2 None')
+    t.equal(await run(kw({ pillar: { more: 'x' } })), 'v3 x')
+    t.match(asked, [{ refresh: undefined }, { refresh: true, override: undefined }, { refresh: true, override: { more: 'x' } }])
+  }
+)
+
+/** A master that has these files. */
+function served(files: Readonly<Record<string, string>>) {
+  return {
+    listFiles: async () => Object.keys(files),
+    fetchFile: async (path: string) => {
+      const text = files[path]
+      if (text === undefined) return null
+      const content = (async function* () {
+        yield Buffer.from(text)
+      })()
+      return { hash: createHash('sha256').update(text).digest('hex'), size: text.length, content }
+    }
+  }
+}

@@ -8,7 +8,7 @@ import type { RunningJob } from '../job.js'
 import { type Synced, syncFiles } from './custom-sync.js'
 import { InvocationError } from './errors.js'
 import { doc, fn, type Module } from './module.js'
-import { type Mapping, number, text, texts } from './values.js'
+import { flag, type Mapping, number, text, texts } from './values.js'
 
 /** Kinds of extension modules, in the order in which Salt names them (golden/events/job_sync_all.jsonl). */
 const SYNC_KINDS = [
@@ -64,9 +64,15 @@ export const saltutil: Module = {
       doc('Asks the server for the pillar anew.', 'saltutil.pillar_refresh'),
       refreshPillar
     ),
-    fn('refresh_modules(**kwargs)', doc('Modules are part of the program; nothing is to be done.', 'saltutil.refresh_modules'), () => true),
-    fn('refresh_beacons()', doc('Reads the beacons of the configuration anew.', 'saltutil.refresh_beacons'), () => true),
-    fn('refresh_matchers()', doc('Matchers are part of the program; nothing is to be done.', 'saltutil.refresh_matchers'), () => true),
+    fn('refresh_modules(**kwargs)', doc('Modules are part of the program; nothing is to be done.', 'saltutil.refresh_modules'), ctx =>
+      told(ctx, 'module_refresh')
+    ),
+    fn('refresh_beacons()', doc('Reads the beacons of the configuration anew.', 'saltutil.refresh_beacons'), ctx =>
+      told(ctx, 'beacons_refresh')
+    ),
+    fn('refresh_matchers()', doc('Matchers are part of the program; nothing is to be done.', 'saltutil.refresh_matchers'), ctx =>
+      told(ctx, 'matchers_refresh')
+    ),
     fn(
       'sync_all(saltenv=None, refresh=True, extmod_whitelist=None, extmod_blacklist=None)',
       doc('Brings the site’s modules here, refreshes grains and pillar; returns what was changed, by kind.', 'saltutil.sync_all'),
@@ -130,8 +136,11 @@ function signalNumber(given: unknown): number {
   return signal
 }
 
+/** The pillar depends on the grains: the next job that needs it has it compiled anew, and listeners are told of both, as in Salt. */
 async function refreshGrains(ctx: ModuleContext): Promise<boolean> {
+  await ctx.events.fireLocal('pillar_refresh', { clean_cache: true })
   await ctx.agent.refreshGrains()
+  await ctx.events.fireLocal('/salt/minion/minion_pillar_refresh_complete', { complete: true })
   return true
 }
 
@@ -169,13 +178,22 @@ async function regenKeys(ctx: ModuleContext): Promise<null> {
   return null
 }
 
-async function refreshPillar(ctx: ModuleContext): Promise<boolean> {
+async function refreshPillar(ctx: ModuleContext, { clean_cache }: Mapping): Promise<boolean> {
+  await ctx.events.fireLocal('pillar_refresh', { clean_cache: flag(clean_cache ?? true) })
   await ctx.agent.refreshPillar()
+  await ctx.events.fireLocal('/salt/minion/minion_pillar_refresh_complete', { complete: true })
+  return true
+}
+
+/** Who listens on the minion's own bus hears of it (golden/events/minion_bus_refresh.jsonl). */
+async function told(ctx: ModuleContext, tag: string): Promise<boolean> {
+  await ctx.events.fireLocal(tag, {})
   return true
 }
 
 async function syncAll(ctx: ModuleContext, a: Mapping): Promise<Record<string, string[]>> {
   const changed: Record<string, string[]> = { modules: await syncKind(ctx, 'modules', a), grains: await syncGrains(ctx, a) }
-  await ctx.agent.refreshPillar()
+  // The server has told of the refresh with the grains.
+  await ctx.agent.compilePillar({})
   return Object.fromEntries(SYNC_KINDS.map(kind => [kind, changed[kind] ?? []]))
 }

@@ -157,7 +157,7 @@ async function apply(ctx: ModuleContext, a: Mapping): Promise<unknown> {
 }
 
 async function sls(ctx: ModuleContext, a: Mapping): Promise<unknown> {
-  const scope = withPillar(ctx, a)
+  const scope = await withPillar(ctx, a)
   const refused = await notAllowed(scope, a, modsOf(a.mods))
   if (refused) return refused
   return runHigh(scope, a, await renderMods(scope, a))
@@ -183,7 +183,7 @@ function saltenvOf(ctx: ModuleContext, a: Mapping): string | null {
 }
 
 async function highstate(ctx: ModuleContext, a: Mapping): Promise<unknown> {
-  const scope = withPillar(ctx, a)
+  const scope = await withPillar(ctx, a)
   const refused = await notAllowed(scope, a, ['highstate'])
   if (refused) return refused
   const top = await topMatches(scope, saltenvOf(scope, a))
@@ -234,7 +234,7 @@ async function setDisabled(ctx: ModuleContext, a: Mapping, disable: boolean): Pr
 
 /** An SLS file that is not the server's. */
 async function runText(ctx: ModuleContext, a: Mapping, source: string, sls: string): Promise<unknown> {
-  const scope = withPillar(ctx, a)
+  const scope = await withPillar(ctx, a)
   return runHigh(scope, a, await renderTextHigh(scope, source, sls, saltenvOf(scope, a) ?? 'base'))
 }
 
@@ -303,12 +303,17 @@ async function renderTop(ctx: ModuleContext, top: Top): Promise<High> {
   return { ...rendered, errors: [...top.errors, ...rendered.errors] }
 }
 
-/** The pillar of a run has the values of its `pillar` argument on top. */
-function withPillar(ctx: ModuleContext, a: Mapping): ModuleContext {
+/**
+ * The pillar of a run is compiled for it, so that a run never works with values that have been changed since; those of its `pillar` argument are on
+ * top. `brine call` has compiled its pillar a moment ago.
+ */
+async function withPillar(ctx: ModuleContext, a: Mapping): Promise<ModuleContext> {
   const { pillar } = keywords(a)
-  if (pillar === undefined || pillar === null) return ctx
-  if (!isMapping(pillar)) throw new InvocationError(`Pillar data must be formatted as a dictionary, not ${pyRepr(pillar)}`)
-  return { ...ctx, pillar: merged(ctx.pillar, pillar) }
+  const override = pillar === undefined || pillar === null ? {} : pillar
+  if (!isMapping(override)) throw new InvocationError(`Pillar data must be formatted as a dictionary, not ${pyRepr(pillar)}`)
+  if (ctx.job.published?.tgt === 'salt-call') return { ...ctx, pillar: merged(ctx.pillar, override) }
+  const ask = Object.keys(override).length > 0 ? { override } : {}
+  return { ...ctx, pillar: await ctx.agent.compilePillar({ ...ask, refresh: true }) }
 }
 
 function merged(below: Mapping, above: Mapping): Mapping {
@@ -369,11 +374,11 @@ async function single(ctx: ModuleContext, a: Mapping): Promise<unknown> {
     order: 0,
     ...args
   } as unknown as Low
-  return runLow(withPillar(ctx, a), a, [chunk])
+  return runLow(await withPillar(ctx, a), a, [chunk])
 }
 
 async function slsId(ctx: ModuleContext, a: Mapping): Promise<unknown> {
-  const scope = withPillar(ctx, a)
+  const scope = await withPillar(ctx, a)
   const id = text(a.id_, 'id_')
   const rendered = await renderMods(scope, a)
   if (rendered.errors.length > 0) return runHigh(scope, a, rendered)
@@ -388,7 +393,7 @@ async function high(ctx: ModuleContext, a: Mapping): Promise<unknown> {
   if (!isMapping(a.data)) throw new InvocationError('data must be a mapping')
   const errors: string[] = []
   const data = declareStates(new Map(Object.entries(a.data)), null, saltenvOf(ctx, a) ?? 'base', errors)
-  return runHigh(withPillar(ctx, a), a, { data, extensions: [], excludes: [], errors })
+  return runHigh(await withPillar(ctx, a), a, { data, extensions: [], excludes: [], errors })
 }
 
 async function low(ctx: ModuleContext, a: Mapping): Promise<unknown> {
@@ -416,15 +421,15 @@ function lowOrErrors(ctx: ModuleContext, rendered: High): unknown {
 }
 
 async function showSls(ctx: ModuleContext, a: Mapping): Promise<unknown> {
-  return highOrErrors(ctx, await renderMods(withPillar(ctx, a), a))
+  return highOrErrors(ctx, await renderMods(await withPillar(ctx, a), a))
 }
 
 async function showLowSls(ctx: ModuleContext, a: Mapping): Promise<unknown> {
-  return lowOrErrors(ctx, await renderMods(withPillar(ctx, a), a))
+  return lowOrErrors(ctx, await renderMods(await withPillar(ctx, a), a))
 }
 
 async function renderedHighstate(ctx: ModuleContext, a: Mapping): Promise<High> {
-  const scope = withPillar(ctx, a)
+  const scope = await withPillar(ctx, a)
   return renderTop(scope, await topMatches(scope, saltenvOf(scope, a)))
 }
 
@@ -437,7 +442,7 @@ async function showLowstate(ctx: ModuleContext, a: Mapping): Promise<unknown> {
 }
 
 async function showTop(ctx: ModuleContext, a: Mapping): Promise<unknown> {
-  const { matches, errors } = await topMatches(withPillar(ctx, a), saltenvOf(ctx, a))
+  const { matches, errors } = await topMatches(await withPillar(ctx, a), saltenvOf(ctx, a))
   if (errors.length === 0) return matches
   ctx.outcome.retcode = COMPILER_ERROR
   return errors
@@ -452,11 +457,11 @@ async function showStates(ctx: ModuleContext, a: Mapping): Promise<unknown> {
 }
 
 async function slsExists(ctx: ModuleContext, a: Mapping): Promise<boolean> {
-  return (await renderMods(withPillar(ctx, a), a)).errors.length === 0
+  return (await renderMods(await withPillar(ctx, a), a)).errors.length === 0
 }
 
 async function idExists(ctx: ModuleContext, a: Mapping): Promise<boolean> {
-  const { data } = await renderMods(withPillar(ctx, a), a)
+  const { data } = await renderMods(await withPillar(ctx, a), a)
   const chunks = compileLow(data)
   return texts(a.ids, 'ids').every(id => chunks.some(chunk => chunk.__id__ === id))
 }
