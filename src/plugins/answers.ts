@@ -50,4 +50,5 @@ export default fp<AnswersOptions>(
   { name: 'answers' }
 )
 
-const printYaml = (value: unknown) => dumpYaml(value)
+/** As salt-api prints it: what an answer holds twice is written once (golden/api, jobs-one-yaml). */
+const printYaml = (value: unknown) => dumpYaml(value, { aliases: true })

@@ -6,6 +6,9 @@ import { param, type ServerFunction, serverFunction } from './function.js'
 /** In place of a setting that is a secret. */
 const MASK = '**********'
 
+/** Processes that answer requests, by Salt's name for their number: this one. */
+const WORKERS = 1
+
 /** Salt's id of a master: what its own functions run as. */
 export function masterId(): string {
   return `${hostname()}_master`
@@ -13,7 +16,7 @@ export function masterId(): string {
 
 /**
  * The settings as they may be shown: those that are secrets are masked, permissions are as they were written. Clients look for a few of
- * Salt's names that are no settings here (`id`, `rest_cherrypy`); they have their meaning.
+ * Salt's names that are no settings here (`id`, `pki_dir`: where the server's own key is, `rest_cherrypy`); they have their meaning.
  */
 export function shownConfig(config: Config): Record<string, unknown> {
   const entries = Object.entries(config).map(([name, value]) => {
@@ -29,7 +32,8 @@ export function shownConfig(config: Config): Record<string, unknown> {
     disable_ssl: true,
     debug: false
   }
-  return { ...Object.fromEntries(entries), id: masterId(), interface: host, user: userName(), rest_cherrypy }
+  const names = { id: masterId(), interface: host, user: userName(), pki_dir: config.data_dir, worker_threads: WORKERS }
+  return { ...Object.fromEntries(entries), ...names, rest_cherrypy }
 }
 
 function userName(): string {

@@ -13,13 +13,33 @@ export interface EmitOptions {
   readonly flow?: boolean
   /** Default true, as PyYAML's. */
   readonly sortKeys?: boolean
+  /** A list or mapping that stands in several places is written once, with an anchor, as PyYAML does. Default: everywhere in full. */
+  readonly aliases?: boolean
 }
 
 /** Prints null, booleans, numbers, bigint, WholeFloat, text, arrays, Map and plain objects. Other values throw TypeError. */
 export function emitYaml(value: unknown, options: EmitOptions = {}): string {
-  const emitter = new Emitter(options)
+  const emitter = new Emitter(options, options.aliases ? anchorsOf(value, options.sortKeys ?? true) : new Map())
   emitter.node(value, { mapping: false, simpleKey: false })
   return emitter.finish()
+}
+
+/** Names for the collections that are met more than once, numbered as they are met again. Empty ones are written out. */
+function anchorsOf(root: unknown, sort: boolean): Map<unknown, string> {
+  const met = new Set<unknown>()
+  const anchors = new Map<unknown, string>()
+  const walk = (value: unknown) => {
+    const children = Array.isArray(value) ? value : entriesOf(value, sort)?.flat()
+    if (children === undefined || children.length === 0) return
+    if (met.has(value)) {
+      if (!anchors.has(value)) anchors.set(value, `id${String(anchors.size + 1).padStart(3, '0')}`)
+      return
+    }
+    met.add(value)
+    for (const child of children) walk(child)
+  }
+  walk(root)
+  return anchors
 }
 
 /** A scalar in double quotes, unfolded, as PyYAML prints it with `default_style='"'`; `unicode` keeps characters beyond ASCII. */
@@ -37,6 +57,8 @@ interface Context {
 class Emitter {
   readonly #flow: boolean
   readonly #sort: boolean
+  readonly #anchors: ReadonlyMap<unknown, string>
+  readonly #written = new Set<unknown>()
   #out: string[] = []
   #column = 0
   #indent = -1
@@ -48,7 +70,8 @@ class Emitter {
   /** Bound against structures that hold themselves. */
   #depth = 0
 
-  constructor(options: EmitOptions) {
+  constructor(options: EmitOptions, anchors: ReadonlyMap<unknown, string>) {
+    this.#anchors = anchors
     this.#flow = options.flow ?? false
     this.#sort = options.sortKeys ?? true
   }
@@ -59,12 +82,23 @@ class Emitter {
   }
 
   node(value: unknown, context: Context): void {
+    if (this.#alias(value)) return
     if (++this.#depth > 200) throw new RangeError('nested too deeply to print')
     const entries = entriesOf(value, this.#sort)
     if (entries !== null) this.#mapping(entries, context)
     else if (Array.isArray(value)) this.#sequence(value, context)
     else this.#scalar(value, context)
     this.#depth--
+  }
+
+  /** Writes the anchor of a collection that comes again, or, when it has come, the alias alone (true). */
+  #alias(value: unknown): boolean {
+    const name = this.#anchors.get(value)
+    if (name === undefined) return false
+    const again = this.#written.has(value)
+    this.#indicator(`${again ? '*' : '&'}${name}`, true)
+    this.#written.add(value)
+    return again
   }
 
   #sequence(items: unknown[], context: Context): void {

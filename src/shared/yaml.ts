@@ -6,7 +6,7 @@
 import { brineError } from '../errors.js'
 import { WholeFloat } from './numbers.js'
 import { composeYaml, YamlConstructor, YamlError, type YamlValue } from './yaml-compose.js'
-import { emitYaml } from './yaml-emit.js'
+import { type EmitOptions, emitYaml } from './yaml-emit.js'
 
 export { YAML_LIMITS, YamlError } from './yaml-compose.js'
 
@@ -43,7 +43,7 @@ export function parseYamlBody(text: string): unknown {
  * Prints a JSON-like value as salt-api and Salt's CLI do: block style, keys sorted (unless `sortKeys: false`), text quoted where it would be
  * read as something else, characters beyond ASCII kept.
  */
-export function dumpYaml(value: unknown, options: { flow?: boolean; sortKeys?: boolean } = {}): string {
+export function dumpYaml(value: unknown, options: EmitOptions = {}): string {
   return emitYaml(value, options)
 }
 

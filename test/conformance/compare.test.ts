@@ -59,6 +59,24 @@ t.test('placeholders stand for what was seen before, or for their kind, the same
   t.strictSame(differences({}, 'Traceback:\n  [...]\nend', 'Traceback:\n  many\n  lines\nend'), [])
 })
 
+t.test('a volatile text with a placeholder that nothing stands for yet shows what it is, and is captured', async t => {
+  const volatile = ['/body/jid']
+  t.strictSame(differences({ volatile }, { jid: '{{jid_x}}' }, { jid: '20261122203758556109' }), [])
+  t.strictSame(differences({ volatile }, { jid: '{{jid_x}}' }, { jid: 'soon' }), ['/body/jid'])
+  const text = 'Signal 9 sent to job {{jid_a}} at pid 17'
+  const names = { jid_a: '20261122203758556109' }
+  t.strictSame(differences({ volatile }, { jid: text }, { jid: 'Signal 9 sent to job 20261122203758556109 at pid 4' }, names), [])
+})
+
+t.test('asking whether something would be the same leaves no trace', async t => {
+  const comparison = new Comparison({ ...base, volatile: [] }, new Map())
+  const [one, other] = ['a'.repeat(40), 'b'.repeat(40)]
+  t.equal(comparison.would('/body', ['{{new_session_id}}', 1], [one, 2]), false)
+  t.strictSame(comparison.differences, [])
+  comparison.compare('/body', '{{new_session_id}}', other)
+  t.strictSame(comparison.differences, [], 'the name is still free')
+})
+
 t.test('what was cut when it was stored is compared as far as it is there', async t => {
   const trimmed = 'a few entries kept'
   t.strictSame(differences({ trimmed }, { return: [{ a: 1 }] }, { return: [{ a: 1, b: 2 }] }), [])
@@ -84,4 +102,33 @@ t.test('a rule changes what is expected of the cases that it is about, and of no
     rules: [{ name: 'a rule' }]
   })
   t.match(expectedOf(recorded, [rule]), { statuses: [200], response: { headers: { allow: 'GET' } }, body: null, rules: [] })
+})
+
+t.test('a rule may change texts, values and order of what was recorded, and which of its events count', async t => {
+  const rule: Rule = {
+    ...{ name: 'a rule', because: 'section 15', reason: 'a reason', client: 'a client' },
+    when: { sent: 'wheel', body: 'Traceback' },
+    instead: {
+      texts: [['Traceback.*: ', '']],
+      values: { '/b/0': 2, '/c': null },
+      volatile: ['/body/d (order)'],
+      events: { at: [1], user: 'u' }
+    }
+  }
+  const recorded: Case = {
+    ...base,
+    request: { ...base.request, body: 'client=wheel' },
+    response: { status: 200, headers: {}, body: { a: 'in x: Traceback (many): boom', b: [1], c: 5 } },
+    events: [
+      { tag: 'one', data: { user: 'x' } },
+      { tag: 'two', data: { user: 'y' } }
+    ]
+  }
+  t.match(expectedOf(recorded, [rule]), {
+    response: { body: { a: 'in x: boom', b: [2], c: 5 } },
+    volatile: ['/body/d (order)', '/body/c'],
+    events: [{ tag: 'two', data: { user: 'u' } }]
+  })
+  const other = { ...recorded, request: { ...base.request, body: 'client=local' } }
+  t.match(expectedOf(other, [rule]), { rules: [], response: { body: { b: [1] } }, events: [{ tag: 'one' }, { tag: 'two' }] })
 })

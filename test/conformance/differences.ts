@@ -26,6 +26,10 @@ export interface Rule {
     readonly headers?: Readonly<Record<string, string>>
     readonly htmlError?: boolean
     readonly events?: boolean
+    /** Of the request's body. */
+    readonly sent?: string
+    /** Of the recorded body, as JSON. */
+    readonly body?: string
     readonly eventTag?: string
   }
   readonly instead: {
@@ -35,8 +39,16 @@ export interface Rule {
     readonly headers?: Readonly<Record<string, string | null>>
     /** `error`: brine's own error of that status; `any`: whatever it is, nothing recorded applies. */
     readonly body?: 'error' | 'any' | { readonly is: Json } | { readonly contains: string } | { readonly without: readonly string[] }
+    /** In every recorded text of the body: a regular expression, and what stands in place of what it finds. */
+    readonly texts?: readonly (readonly [string, string])[]
+    /** Values by pointer into the body, in place of the recorded ones; `null`: not compared. */
+    readonly values?: Readonly<Record<string, Json>>
+    /** Further pointers whose value or order varies. */
+    readonly volatile?: readonly string[]
     /** Headers that hook events do not keep. */
     readonly eventHeaders?: readonly string[]
+    /** Of the recorded events those at these places alone, with this user. */
+    readonly events?: { readonly at: readonly number[]; readonly user: string }
     /** None of the recorded events is fired. */
     readonly noEvents?: true
   }
@@ -48,6 +60,7 @@ export interface Expected {
   readonly response: Omit<RecordedResponse, 'headers'> & { readonly headers: Readonly<Record<string, string | null>> }
   readonly events: readonly { readonly tag: string; readonly data: Json }[]
   readonly body: Rule['instead']['body'] | null
+  readonly volatile: readonly string[]
   readonly rules: readonly Rule[]
 }
 
@@ -59,7 +72,8 @@ export function readRules(): Rule[] {
 /** What brine should answer: the recording, changed by the rules that apply. */
 export function expectedOf(played: Case, rules: readonly Rule[]): Expected {
   const applying = rules.filter(rule => applies(rule, played))
-  const { headers: recorded, ...response } = played.response
+  const { headers: recorded, ...rest } = played.response
+  const response = changed(rest, applying)
   const statuses = applying.map(({ instead }) => instead.status).find(Boolean)
   const headers: Record<string, string | null> = { ...recorded }
   for (const { instead } of applying) {
@@ -67,14 +81,53 @@ export function expectedOf(played: Case, rules: readonly Rule[]): Expected {
     for (const [name, value] of Object.entries(instead.headers ?? {})) headers[name] = value
   }
   const events = applying.some(({ instead }) => instead.noEvents) ? [] : (played.events ?? [])
+  const kept = applying.map(({ instead }) => instead.events).find(Boolean)
+  const fired = kept ? kept.at.flatMap(i => (events[i] ? [{ ...events[i], data: withUser(events[i].data, kept.user) }] : [])) : events
   const dropped = new Set(applying.flatMap(({ instead }) => instead.eventHeaders ?? []))
   return {
     statuses: statuses === 'diverge' ? statusesIn(played.diverge ?? '') : (statuses ?? [played.response.status]),
     response: { ...response, headers },
-    events: events.map(event => ({ ...event, data: withoutHeaders(event.data, dropped) })),
+    events: fired.map(event => ({ ...event, data: withoutHeaders(event.data, dropped) })),
     body: applying.map(({ instead }) => instead.body).find(Boolean) ?? null,
+    volatile: applying.flatMap(({ instead }) => [
+      ...(instead.volatile ?? []),
+      ...Object.entries(instead.values ?? {}).flatMap(([pointer, value]) => (value === null ? [`/body${pointer}`] : []))
+    ]),
     rules: applying
   }
+}
+
+function withUser(data: Json, user: string): Json {
+  return typeof data === 'object' && data !== null && !Array.isArray(data) ? { ...data, user } : data
+}
+
+type Response = Omit<RecordedResponse, 'headers'>
+
+/** The response with the rules' texts and values. */
+function changed(response: Response, rules: readonly Rule[]): Response {
+  let { body } = response
+  for (const { instead } of rules) {
+    for (const [pattern, text] of instead.texts ?? []) body = withTexts(body, value => value.replace(new RegExp(pattern), text))
+    for (const [pointer, value] of Object.entries(instead.values ?? {})) if (value !== null) body = withValue(body, pointer, value)
+  }
+  return body === undefined ? response : { ...response, body }
+}
+
+function withTexts(value: Json | undefined, change: (text: string) => string): Json | undefined {
+  if (typeof value === 'string') return change(value)
+  if (Array.isArray(value)) return value.map(each => withTexts(each, change)!)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withTexts(each, change)!]))
+}
+
+/** A copy in which this value stands at the pointer; the recording where the pointer leads nowhere. */
+function withValue(body: Json | undefined, pointer: string, value: Json): Json | undefined {
+  const copy = structuredClone(body)
+  const path = pointer.split('/').slice(1)
+  const last = path.pop()!
+  const parent = path.reduce<unknown>((inner, name) => (inner as Record<string, unknown> | null | undefined)?.[name], copy)
+  if (typeof parent === 'object' && parent !== null && last in parent) (parent as Record<string, Json>)[last] = value
+  return copy
 }
 
 /** The event's data without these request headers. */
@@ -92,6 +145,7 @@ function statusesIn(diverge: string): number[] {
 
 function applies({ when }: Rule, played: Case): boolean {
   const { name, diverge, status, path, method, requestHeaders = {}, headers = {}, htmlError, events, eventTag } = when
+  const { sent: asked, body: answered } = when
   const sent = Object.fromEntries(Object.entries(played.request.headers).map(([key, value]) => [key.toLowerCase(), value]))
   const body = played.response.body
   const isHtml = typeof body === 'object' && body !== null && 'html_error' in body
@@ -101,6 +155,8 @@ function applies({ when }: Rule, played: Case): boolean {
     (status === undefined || status === played.response.status) &&
     (path === undefined || new RegExp(path).test(played.request.path)) &&
     (method === undefined || new RegExp(`^(?:${method})$`).test(played.request.method)) &&
+    (asked === undefined || new RegExp(asked).test(played.request.body ?? '')) &&
+    (answered === undefined || new RegExp(answered).test(JSON.stringify(body ?? null))) &&
     (htmlError === undefined || htmlError === isHtml) &&
     (events === undefined || events === (played.events !== undefined)) &&
     (eventTag === undefined || (played.events ?? []).some(({ tag }) => new RegExp(eventTag).test(tag))) &&

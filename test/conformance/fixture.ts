@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { type App, createApp } from '../../src/app.js'
@@ -17,6 +17,8 @@ export interface Fixture {
   readonly url: URL
   /** Makes the server run with these settings beside the base configuration (a case's `config`). False when that cannot be done. */
   configure(config: Readonly<Record<string, Json>>): Promise<boolean>
+  /** What a recorded text says of the machine it was recorded on, and what that is here: paths, the host's name. */
+  readonly here: ReadonlyMap<string, string>
   /** Brings back the pending, rejected and denied keys. False when that cannot be done. */
   restoreKeys(): Promise<boolean>
   stop(): Promise<void>
@@ -28,6 +30,7 @@ export function remoteFixture(url: string): Fixture {
     url: new URL(url),
     configure: async config => Object.keys(config).length === 0,
     restoreKeys: async () => false,
+    here: new Map(),
     stop: async () => {}
   }
 }
@@ -62,16 +65,19 @@ const OURS = { cors_origin: ['http://gui.example'], login_attempts_per_minute: 1
 const CHERRYPY = { disable_ssl: true, webhook_disable_auth: false, debug: false }
 
 const FILES: Readonly<Record<string, string>> = {
-  'salt/tiny.sls': dumpYaml({
-    hello: { 'test.succeed_without_changes': [{ name: 'greeting' }] },
-    changed: { 'test.succeed_with_changes': [{ name: 'did_change' }] }
-  }),
+  'salt/tiny.sls': `hello:
+  test.succeed_without_changes:
+    - name: greeting
+changed:
+  test.succeed_with_changes:
+    - name: did_change
+`,
   'salt/broken.sls': dumpYaml({
     fails: { 'test.fail_without_changes': [{ name: 'nope' }] },
     needs: { 'test.nop': [{ require: [{ test: 'fails' }] }] }
   }),
-  'pillar/top.sls': dumpYaml({ base: { m1: ['m1'] } }),
-  'pillar/m1.sls': dumpYaml({ port: 8080, vhosts: ['a.example', 'b.example'] }),
+  'pillar/top.sls': dumpYaml({ base: { m1: ['web'] } }),
+  'pillar/web.sls': dumpYaml({ port: 8080, vhosts: ['a.example', 'b.example'] }),
   'www/app.html': '<html><body>my app</body></html>\n',
   'www/static/minions.txt': '{"id": "m1"}\n'
 }
@@ -106,6 +112,16 @@ class LocalFixture implements Fixture {
 
   get url(): URL {
     return new URL(`http://127.0.0.1:${this.#port}`)
+  }
+
+  get here(): ReadonlyMap<string, string> {
+    const name = hostname()
+    return new Map([
+      ['/srv/salt', join(this.#dir, 'salt')],
+      ['/srv/pillar', join(this.#dir, 'pillar')],
+      ['/etc/salt/pki/master', join(this.#dir, 'data')],
+      ['host1_master', `${name}_master`]
+    ])
   }
 
   async start(): Promise<void> {
@@ -194,7 +210,7 @@ class LocalFixture implements Fixture {
     const child = spawn(process.execPath, [CLI, 'minion', '-c', file], {
       stdio: 'ignore',
       detached: true,
-      env: { PATH: process.env.PATH ?? '' }
+      env: { PATH: process.env.PATH ?? '', SHELL: '/bin/bash', HOME: this.#dir }
     })
     this.#minions.push(child)
   }

@@ -133,3 +133,26 @@ t.test('depth and size are bounded', async t => {
   loop.push(loop)
   t.throws(() => dumpYaml(loop), RangeError)
 })
+
+t.test('what stands in several places is written once where aliases are asked for, as PyYAML does; what is empty is not', t => {
+  const [a, list, empty] = [{ b: [1, 2] }, ['x', 'y'], []]
+  const value = { p: a, q: [a, list, { k: list }], r: list, s: empty, t: empty }
+  const text = `p: &id001
+  b:
+  - 1
+  - 2
+q:
+- *id001
+- &id002
+  - x
+  - y
+- k: *id002
+r: *id002
+s: []
+t: []
+`
+  t.equal(dumpYaml(value, { aliases: true }), text)
+  t.strictSame(parseYaml(text), value)
+  t.notMatch(dumpYaml(value), /[&*]/)
+  t.end()
+})

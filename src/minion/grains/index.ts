@@ -39,8 +39,13 @@ function agentGrains(options: MinionOptions): Mapping {
     ...{ saltversion: SALT_VERSION, saltversioninfo: SALT_VERSION_INFO, brineversion: BRINE_VERSION, nodeversion: process.versions.node },
     ...{ path: process.env.PATH ?? '', systempath: (process.env.PATH ?? '').split(delimiter), shell: shellOf(process.env) },
     ...{ pid: process.pid, pathsep: delimiter },
-    ...(typeof master === 'string' ? { master } : {})
+    ...(typeof master === 'string' ? { master: hostOf(master) } : {})
   }
+}
+
+/** The server's name or address, as Salt's setting has it, where brine's is a URL: templates put it into other services' settings. */
+function hostOf(master: string): string {
+  return /^https?:\/\//i.test(master) && URL.canParse(master) ? new URL(master).hostname : master
 }
 
 /** A broken file must not keep the minion from starting; `grains.setval` names the mistake. */
