@@ -13,6 +13,7 @@ import type { Module } from './module.js'
 import { pillar } from './pillar.js'
 import { saltutil } from './saltutil.js'
 import { schedule } from './schedule.js'
+import { service } from './service.js'
 import { shadow } from './shadow.js'
 import { slsutil } from './slsutil.js'
 import { state } from './state.js'
@@ -37,6 +38,7 @@ const MODULES: readonly Module[] = [
   pillar,
   saltutil,
   schedule,
+  service,
   shadow,
   slsutil,
   state,

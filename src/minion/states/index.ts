@@ -6,12 +6,13 @@ import { grains } from './grains.js'
 import { group } from './group.js'
 import { module } from './module.js'
 import { schedule } from './schedule.js'
+import { service } from './service.js'
 import type { StateFunction, StateModule } from './state.js'
 import { test } from './test.js'
 import { user } from './user.js'
 
 /** All state modules. */
-export const stateModules: readonly StateModule[] = [cmd, cron, event, file, grains, group, module, schedule, test, user]
+export const stateModules: readonly StateModule[] = [cmd, cron, event, file, grains, group, module, schedule, service, test, user]
 
 const byName = new Map(stateModules.map(module => [module.name, module]))
 
