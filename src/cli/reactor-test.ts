@@ -3,17 +3,16 @@ import { basename, resolve } from 'node:path'
 import type { Config } from '../config/schema.js'
 import { brineError } from '../errors.js'
 import { saltJson } from '../events/json.js'
-import { serverSignatures, slsCompiler } from '../reactor/compile.js'
+import { slsCompiler } from '../reactor/compile.js'
 import type { LintWarning } from '../reactor/lint.js'
+import { masterCompiler } from '../reactor/master.js'
 import { RuleIndex } from '../reactor/match.js'
-import { reactorItems, SURROUNDINGS } from '../reactor/reactor.js'
+import { reactorItems } from '../reactor/reactor.js'
 import { readConfigRules } from '../reactor/rules.js'
 import { SlsFiles } from '../reactor/sources.js'
 import { isWrong, type Trial, type TrialRule, type TriedFile, tryRules } from '../reactor/trial.js'
-import { RUNNERS } from '../runners/index.js'
 import { SystemClock, stampOf } from '../shared/clock.js'
 import { checkTag } from '../tags/tags.js'
-import { WHEEL } from '../wheel/index.js'
 import { eventData } from './arguments.js'
 import { connect, type RemoteOptions } from './client.js'
 import { type ConfigOptions, load } from './config.js'
@@ -69,11 +68,7 @@ async function tryHere(terminal: Terminal, { tag, data }: Pasted, options: TestO
   const stamped = { ...data, _stamp: stampOf(new SystemClock().nowUs()) }
   const { config } = load(terminal, options, {}, true)
   const files = new SlsFiles({ fileRoots: config.file_roots })
-  const compile = slsCompiler({
-    include: path => files.include(path),
-    signatureOf: serverSignatures(RUNNERS, WHEEL),
-    context: () => SURROUNDINGS
-  })
+  const compile = slsCompiler(masterCompiler(files, { fileRoots: config.file_roots }))
   const given = filesOf(terminal, options)
   const rules = given.length === 0 ? configured(config, tag) : given.map(({ name }) => candidate(tag, name))
   const textsByName = new Map(given.map(({ name, text }) => [name, text]))

@@ -1,11 +1,9 @@
 /** The backtest's thread: one test, page after page. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { StoredEvent } from '../events/event.js'
-import { RUNNERS } from '../runners/index.js'
-import { WHEEL } from '../wheel/index.js'
 import { Backtest, type BacktestRule, type DoneCall, type Summary } from './backtest-page.js'
-import { serverSignatures, slsCompiler } from './compile.js'
-import { SURROUNDINGS } from './reactor.js'
+import { slsCompiler } from './compile.js'
+import { masterCompiler } from './master.js'
 import { SlsFiles } from './sources.js'
 
 export interface ThreadData {
@@ -27,11 +25,7 @@ export type PageAnswer = { readonly summary: Summary } | { readonly error: strin
 
 const { rules, texts, fileRoots, maxDepth, samples, compare } = workerData as ThreadData
 const files = new SlsFiles({ fileRoots })
-const compile = slsCompiler({
-  include: path => files.include(path),
-  signatureOf: serverSignatures(RUNNERS, WHEEL),
-  context: () => SURROUNDINGS
-})
+const compile = slsCompiler(masterCompiler(files, { fileRoots }))
 const backtest = new Backtest({ rules, texts: new Map(texts), files, compile, maxDepth, samples, compare })
 const port = parentPort!
 let last: Promise<void> = Promise.resolve()

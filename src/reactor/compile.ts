@@ -1,5 +1,5 @@
 import type { ServerFunction } from '../runners/function.js'
-import type { CompiledReaction, CompiledSls, CompileSls, ReactionCall, SlsEvent } from './compiled.js'
+import type { CompiledReaction, CompiledSls, ReactionCall, SlsEvent } from './compiled.js'
 import {
   type ParsedReactions,
   parseReactions,
@@ -24,24 +24,26 @@ export interface CompilerOptions {
   readonly now?: () => number
 }
 
-/** Renders and parses SLS files for events; pure but for the files that templates import. */
-export function slsCompiler(options: CompilerOptions): CompileSls {
+/** Renders and parses SLS files for events, at once; pure but for the files that templates import. */
+export function slsCompiler(options: CompilerOptions): (source: SlsSource, event: SlsEvent) => CompiledSls {
   const quarantine = new Quarantine(options.now)
   return (source, event) => {
     const seconds = quarantine.rests(source.text)
     if (seconds > 0) return resting(source.file, seconds)
-    const compiled = compile(source, event, options)
+    const compiled = compileSls(source, event, options)
     if (compiled.fault?.kind === 'limit') quarantine.stopped(source.text)
     return compiled
   }
 }
 
-function resting(file: string, seconds: number): CompiledSls {
+/** The answer about a template that rests. */
+export function resting(file: string, seconds: number): CompiledSls {
   const message = `quarantined: it was stopped at its limits again and again; it is rendered again in ${seconds} s, or once its text is another`
   return { reactions: [], error: `${file}: ${message}`, fault: { kind: 'limit', message, file, line: 0, column: 0 } }
 }
 
-function compile(source: SlsSource, event: SlsEvent, { include, signatureOf, context, limits }: CompilerOptions): CompiledSls {
+/** Renders and parses one SLS for one event, whatever came before. */
+export function compileSls(source: SlsSource, event: SlsEvent, { include, signatureOf, context, limits }: CompilerOptions): CompiledSls {
   try {
     const { value, text } = renderSlsText(source.text, {
       tag: event.tag,

@@ -54,8 +54,8 @@ export interface SlsEvent {
   readonly json: string
 }
 
-/** Renders and parses one SLS for one event. Pure: it only looks at what it is given. Throws nothing but mistakes of brine itself. */
-export type CompileSls = (source: SlsSource, event: SlsEvent) => CompiledSls
+/** Renders and parses one SLS for one event, at once where that is quick. Pure: it only looks at what it is given. Throws nothing but mistakes of brine itself. */
+export type CompileSls = (source: SlsSource, event: SlsEvent) => CompiledSls | Promise<CompiledSls>
 
 /** Salt's order of an event's reactions: by `order`, then by the text of type, id and function. Not by file. */
 export function inSaltsOrder(a: CompiledReaction, b: CompiledReaction): number {

@@ -1,3 +1,4 @@
+import { isBrineError } from '../errors.js'
 import type { Seq, StoredEvent } from '../events/event.js'
 import type { JidSource } from '../jobs/jid.js'
 import type { Clock } from '../shared/clock.js'
@@ -216,11 +217,12 @@ export class Performer {
       return { reason: `more than ${this.#o.maxDepth} reactions follow from one another (reactor_max_depth)`, mayHelp: false }
     }
     try {
-      const { reactions, error, rendered } = this.#o.compile(await this.#o.files.load(plan.sls), event)
+      const { reactions, error, rendered } = await this.#o.compile(await this.#o.files.load(plan.sls), event)
       const kept = rendered === undefined ? {} : { rendered: keptText(rendered) }
       return error === null ? { reactions, ...kept } : { reason: error, mayHelp: false, ...kept }
     } catch (error) {
       if (error instanceof SlsMissing) return { reason: error.message, mayHelp: true }
+      if (isBrineError(error) && error.code === 'SHUTTING_DOWN') throw error
       // A mistake of brine itself must not be tried for ever.
       this.#o.log.warn({ err: error, sls: plan.sls, event: plan.event }, 'rendering failed unexpectedly')
       return { reason: `brine failed on it: ${(error as Error).message}`, mayHelp: false }

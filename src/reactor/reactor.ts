@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { REACTOR } from '../auth/permissions.js'
 import type { Config } from '../config/schema.js'
@@ -9,16 +8,15 @@ import type { EventLog } from '../events/log.js'
 import type { Hub } from '../hub/hub.js'
 import type { JidSource } from '../jobs/jid.js'
 import type { Commands } from '../jobs/lowstate.js'
-import { RUNNERS } from '../runners/index.js'
 import type { Clock } from '../shared/clock.js'
 import { parseYaml } from '../shared/yaml.js'
 import type { PlanRecord, ReactionRecord, Store } from '../store/store.js'
 import { reactorRetry } from '../tags/tags.js'
-import { WHEEL } from '../wheel/index.js'
-import { serverSignatures, slsCompiler } from './compile.js'
 import type { CompileSls, ReactionCall } from './compiled.js'
+import { Compiler } from './compiler.js'
 import { Dispatcher } from './dispatch.js'
 import { ReactorErrors } from './errors.js'
+import { masterCompiler } from './master.js'
 import { Performer } from './performer.js'
 import { Planner } from './planner.js'
 import { type Author, Rules, readConfigRules } from './rules.js'
@@ -56,6 +54,7 @@ export class Reactor {
   readonly #files: SlsFiles
   /** What reads and compiles SLS files: for those who try them without acting. */
   readonly sls: { readonly files: SlsFiles; readonly compile: CompileSls }
+  readonly #compiler: Compiler
   readonly #settler: JobSettler
   readonly #dispatcher: Dispatcher
   readonly #performer: Performer
@@ -73,11 +72,9 @@ export class Reactor {
     const retryAt = (us: number) => this.#performer.retryAt(us)
     const about = { store, events, commands, errors, clock, attempts, log }
     this.#dispatcher = new Dispatcher({ ...about, settler: this.#settler, caller: REACTOR, callerMinion, retryAt })
-    const compile = slsCompiler({
-      include: path => this.#files.include(path),
-      signatureOf: serverSignatures(RUNNERS, WHEEL),
-      context: () => SURROUNDINGS
-    })
+    const facts = { fileRoots: config.file_roots }
+    this.#compiler = new Compiler({ here: masterCompiler(this.#files, facts), facts })
+    const { compile } = this.#compiler
     this.sls = { files: this.#files, compile }
     const maxDepth = config.reactor_max_depth
     this.#performer = new Performer({ ...about, files: this.#files, compile, dispatcher: this.#dispatcher, jids, maxDepth })
@@ -106,6 +103,8 @@ export class Reactor {
     this.#planner = null
     if (planner === null) return
     await planner.stop()
+    // First what waits for the thread, so that nobody waits for that: its plans stay open.
+    await this.#compiler.stop()
     await this.#performer.stop()
     await within(STOP_MS, this.#dispatcher.settled())
     await this.#settler.stop()
@@ -167,10 +166,6 @@ export class Reactor {
     }
   }
 }
-
-/** What templates see besides `tag` and `data`, as on a Salt master. Nothing of the configuration: it has secrets. */
-const MASTER = { id: `${hostname()}_master` }
-export const SURROUNDINGS = { salt: {}, grains: MASTER, opts: MASTER, pillar: {}, saltenv: 'base', sls: '' }
 
 /** The items of the setting `reactor`: a list, or the path of a YAML file with one. */
 export function reactorItems(setting: Config['reactor']): unknown {
