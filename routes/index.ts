@@ -20,8 +20,9 @@ import { token as minionToken } from './minion/token.js'
 import { up as minionUp } from './minion/up.js'
 import { minions } from './minions.js'
 import { reactions } from './reactions.js'
-import { reactor } from './reactor.js'
+import { reactor, reactorVersions } from './reactor.js'
 import { reactorBacktest } from './reactor-backtest.js'
+import { reactorSls } from './reactor-sls.js'
 import { reactorTest } from './reactor-test.js'
 import { lowstate, welcome } from './root.js'
 import { run } from './run.js'
@@ -45,7 +46,11 @@ const streamToken = (app: FastifyInstance) => requireToken(app, { query: true, t
 const AREAS: readonly Area[] = [
   // Event streams alone take tickets, and tokens in the URL.
   { guard: streamToken, answers: null, routes: [stream] },
-  { guard: token, answers: { lenient: true }, routes: [events, trace, reactor, reactions, reactorTest, reactorBacktest] },
+  {
+    guard: token,
+    answers: { lenient: true },
+    routes: [events, trace, reactor, reactorVersions, reactorSls, reactions, reactorTest, reactorBacktest]
+  },
   { guard: token, answers: {}, routes: [hook, lowstate, jobs, minions, logout, tokens] },
   // Not a session's doings in salt-api, so refusals have another text; what other methods get, nobody needs a token for.
   { guard: open, answers: null, routes: [makeKeys] },

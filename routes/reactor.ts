@@ -4,8 +4,9 @@ import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
 import { refusals } from '../src/plugins/errors.js'
 import { NewRule, RULE_FIELD_TYPES, RuleBody, RulePatch } from '../src/reactor/rule-schema.js'
-import { type Rule, specOf } from '../src/reactor/rules.js'
+import { type Rule, ruleDiff, specOf } from '../src/reactor/rules.js'
 import { stampOf } from '../src/shared/clock.js'
+import type { RuleRecord } from '../src/store/store.js'
 import { TOKEN } from './schemas.js'
 
 const RuleAnswer = Type.Object({
@@ -16,6 +17,13 @@ const RuleAnswer = Type.Object({
   changed_by: Type.String(),
   changed: Type.Union([Type.String(), Type.Null()], { description: 'UTC' })
 })
+const VersionAnswer = Type.Object({
+  version: Type.Integer(),
+  ...RULE_FIELD_TYPES,
+  changed_by: Type.String(),
+  changed: Type.Union([Type.String(), Type.Null()])
+})
+const VersionNumber = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })
 const Rules = Type.Object({
   rules: Type.Array(RuleAnswer),
   next: Type.Optional(Type.String({ description: '`after` of the next page' }))
@@ -41,7 +49,7 @@ export const reactor: FastifyPluginAsyncTypebox = async app => {
     response: { 200: Rules, ...refusals(401, 403, 404) }
   }
   app.get('/reactor/rules', { schema: list }, async request => {
-    allow(request.caller, false)
+    allowRules(request.caller, false)
     const { tag, limit = 1000, after } = request.query
     const all = tag === undefined ? services.reactor.rules.all() : services.reactor.rules.matching(tag)
     const from = after === undefined ? 0 : all.findIndex(rule => rule.id === after) + 1
@@ -57,32 +65,38 @@ export const reactor: FastifyPluginAsyncTypebox = async app => {
     response: { 201: RuleAnswer, ...refusals(400, 401, 403, 409) }
   }
   app.post('/reactor/rules', { schema: create }, async (request, reply) => {
-    allow(request.caller, true)
+    allowRules(request.caller, true)
     const rule = await services.reactor.rules.create(request.body, authorOf(request))
     return withVersion(reply.code(201).header('location', `/reactor/rules/${rule.id}`), rule)
   })
 
   const get = { ...common, summary: 'A rule', params: Id, response: { 200: RuleAnswer, ...refusals(401, 403, 404) } }
   app.get('/reactor/rules/:id', { schema: get }, async (request, reply) => {
-    allow(request.caller, false)
+    allowRules(request.caller, false)
     return withVersion(reply, services.reactor.rules.get(request.params.id))
   })
 
-  const change = { ...common, params: Id, headers: Type.Object({ 'if-match': Type.Optional(Type.String()) }) }
+  const change = { ...common, params: Id, headers: conditions }
   const put = {
     ...change,
     summary: 'Put a rule in place, new or instead of the one with this id',
-    description: 'With `If-Match` (a version, as the ETag header tells it) only over that version.',
+    description:
+      'Over a rule that is there only with `If-Match`: a version, as the ETag header tells it, or * (428 without, 412 over another version). ' +
+      '`If-None-Match: *` only where none is.',
     body: RuleBody,
-    response: { 200: RuleAnswer, 201: RuleAnswer, ...refusals(400, 401, 403, 404, 409, 412) }
+    response: { 200: RuleAnswer, 201: RuleAnswer, ...refusals(400, 401, 403, 404, 409, 412, 428) }
   }
   app.put('/reactor/rules/:id', { schema: put }, async (request, reply) => {
-    allow(request.caller, true)
+    allowRules(request.caller, true)
     const { id } = request.params
     const input = request.body
     const version = versionOf(request)
-    const isNew = version === undefined && !services.reactor.rules.has(id)
-    if (isNew) return withVersion(reply.code(201), await services.reactor.rules.create({ ...input, id }, authorOf(request)))
+    const isThere = services.reactor.rules.has(id)
+    if (isThere && request.headers['if-none-match'] !== undefined) throw brineError('PRECONDITION_FAILED', `rule ${id}`)
+    if (isThere && request.headers['if-match'] === undefined && services.reactor.rules.get(id).source === 'api')
+      throw brineError('PRECONDITION_REQUIRED', `rule ${id}`)
+    if (!isThere && request.headers['if-match'] === undefined)
+      return withVersion(reply.code(201), await services.reactor.rules.create({ ...input, id }, authorOf(request)))
     return withVersion(reply, await services.reactor.rules.replace(id, input, authorOf(request), version))
   })
 
@@ -93,7 +107,7 @@ export const reactor: FastifyPluginAsyncTypebox = async app => {
     response: { 200: RuleAnswer, ...refusals(400, 401, 403, 404, 409, 412) }
   }
   app.patch('/reactor/rules/:id', { schema: patch }, async (request, reply) => {
-    allow(request.caller, true)
+    allowRules(request.caller, true)
     return withVersion(reply, await services.reactor.rules.change(request.params.id, request.body, authorOf(request), versionOf(request)))
   })
 
@@ -104,19 +118,114 @@ export const reactor: FastifyPluginAsyncTypebox = async app => {
     response: { 200: Type.Object({ success: Type.Literal(true) }), ...refusals(401, 403, 404, 409, 412) }
   }
   app.delete('/reactor/rules/:id', { schema: remove }, async request => {
-    allow(request.caller, true)
+    allowRules(request.caller, true)
     await services.reactor.rules.remove(request.params.id, authorOf(request), versionOf(request))
     return { success: true as const }
   })
 }
 
+/** Earlier versions of rules, and the rules of the configuration read anew. */
+export const reactorVersions: FastifyPluginAsyncTypebox = async app => {
+  const { reactor } = app.services
+  const versions = {
+    ...common,
+    summary: 'Versions of a rule, newest first',
+    description: 'Those that are kept (500), also of a rule that was removed. Each with who made it and when.',
+    params: Id,
+    response: { 200: Type.Object({ versions: Type.Array(VersionAnswer) }), ...refusals(401, 403, 404) }
+  }
+  app.get('/reactor/rules/:id/versions', { schema: versions }, async request => {
+    allowRules(request.caller, false)
+    return { versions: (await reactor.rules.versions(request.params.id)).map(shownVersion) }
+  })
+
+  const one = {
+    ...common,
+    summary: 'A rule as it was in a version',
+    params: Type.Object({ id: Type.String(), version: VersionNumber }),
+    response: { 200: VersionAnswer, ...refusals(400, 401, 403, 404) }
+  }
+  app.get('/reactor/rules/:id/versions/:version', { schema: one }, async request => {
+    allowRules(request.caller, false)
+    return shownVersion(await reactor.rules.version(request.params.id, request.params.version))
+  })
+
+  const diff = {
+    ...common,
+    summary: 'What changed between two versions of a rule',
+    params: Id,
+    querystring: Type.Object(
+      {
+        from: Type.Optional({ ...VersionNumber, description: 'The one before `to` by default' }),
+        to: Type.Optional({ ...VersionNumber, description: 'The newest by default' })
+      },
+      { additionalProperties: false }
+    ),
+    response: {
+      200: Type.Object({
+        from: Type.Integer(),
+        to: Type.Integer(),
+        fields: Type.Array(Type.String(), { description: 'The fields that differ' }),
+        diff: Type.String({ description: 'Unified, of the rule as YAML; empty for equal versions' })
+      }),
+      ...refusals(400, 401, 403, 404)
+    }
+  }
+  app.get('/reactor/rules/:id/diff', { schema: diff }, async request => {
+    allowRules(request.caller, false)
+    const { id } = request.params
+    const all = await reactor.rules.versions(id)
+    const to = await reactor.rules.version(id, request.query.to ?? all[0]!.version)
+    const before = all.find(({ version }) => version < to.version) ?? to
+    const from = request.query.from === undefined ? before : await reactor.rules.version(id, request.query.from)
+    return { from: from.version, to: to.version, ...ruleDiff(from, to) }
+  })
+
+  const restore = {
+    ...common,
+    summary: 'Make a rule what it was in an earlier version',
+    description: 'That becomes the newest version; a rule that was removed is there again. With `If-Match` only over that version.',
+    params: Id,
+    headers: conditions,
+    body: Type.Object({ version: VersionNumber }, { additionalProperties: false }),
+    response: { 200: RuleAnswer, ...refusals(400, 401, 403, 404, 409, 412) }
+  }
+  app.post('/reactor/rules/:id/restore', { schema: restore }, async (request, reply) => {
+    allowRules(request.caller, true)
+    const { version } = request.body
+    return withVersion(reply, await reactor.rules.restore(request.params.id, version, authorOf(request), versionOf(request)))
+  })
+
+  const reload = {
+    ...common,
+    summary: 'Read the rules of the configuration anew',
+    description:
+      'They also are by themselves when a file of the configuration changes (setting reactor_reload_interval). Files with mistakes change ' +
+      'nothing: 409 tells what is wrong. Ids of the rules that are new, other than before, and gone.',
+    response: {
+      200: Type.Object({ created: Type.Array(Type.String()), changed: Type.Array(Type.String()), removed: Type.Array(Type.String()) }),
+      ...refusals(401, 403, 409)
+    }
+  }
+  app.post('/reactor/reload', { schema: reload }, async request => {
+    allowRules(request.caller, true)
+    const { created, changed, removed } = await reactor.reload(request.caller.user)
+    return { created: [...created], changed: [...changed], removed: [...removed] }
+  })
+}
+
+const conditions = Type.Object({
+  'if-match': Type.Optional(Type.String({ description: 'Only over this version, as the ETag header tells it' })),
+  'if-none-match': Type.Optional(Type.Literal('*', { description: 'Only where none is' }))
+})
+
 /** @throws NOT_PERMITTED */
-function allow(caller: Caller, write: boolean): void {
+export function allowRules(caller: Caller, write: boolean): void {
   if (!caller.may({ kind: 'rules', write }))
     throw brineError('NOT_PERMITTED', caller.user, write ? 'change reactor rules' : 'see reactor rules')
 }
 
-function authorOf({ caller }: FastifyRequest) {
+export function authorOf({ caller }: FastifyRequest) {
   return { user: caller.user, source: caller.source }
 }
 
@@ -135,8 +244,13 @@ function withVersion(reply: FastifyReply, rule: Rule): Static<typeof RuleAnswer>
 }
 
 function shownRule(rule: Rule): Static<typeof RuleAnswer> {
-  const { id, version, source, changedBy, changedUs } = rule
+  return { id: rule.id, source: rule.source, ...shownVersion(rule) }
+}
+
+function shownVersion(rule: RuleRecord): Static<typeof VersionAnswer> {
   const { sls, tags, ...spec } = specOf(rule)
-  const changed = changedUs === 0 ? null : stampOf(changedUs)
-  return { id, version, ...spec, sls: [...sls], tags: [...tags], source, changed_by: changedBy, changed } as Static<typeof RuleAnswer>
+  const changed = rule.changedUs === 0 ? null : stampOf(rule.changedUs)
+  return { version: rule.version, ...spec, sls: [...sls], tags: [...tags], changed_by: rule.changedBy, changed } as Static<
+    typeof VersionAnswer
+  >
 }

@@ -4,6 +4,7 @@ import { routes } from '../routes/index.js'
 import { Authenticator } from './auth/authenticator.js'
 import { readOrCreateKey } from './auth/jwt.js'
 import { Users } from './auth/users.js'
+import type { Loaded } from './config/load.js'
 import type { Config } from './config/schema.js'
 import { EventLog } from './events/log.js'
 import { Retention } from './events/retention.js'
@@ -32,11 +33,18 @@ export interface App {
   close(): Promise<void>
 }
 
+/** The files behind a configuration: what was read, and how to read it again. */
+export interface ConfigSource {
+  readonly loaded: Pick<Loaded, 'watched'>
+  /** Throws CONFIG_INVALID. */
+  reload(): Pick<Loaded, 'config' | 'watched'>
+}
+
 /**
  * The one place where things are constructed and joined. What it returns is started and ready to `http.listen`.
  * Throws STORE_LOCKED, STORE_CORRUPT, STORE_NEWER, STORE_FULL.
  */
-export async function createApp(config: Config, log: Logger): Promise<App> {
+export async function createApp(config: Config, log: Logger, source?: ConfigSource): Promise<App> {
   const clock = new SystemClock()
   const store = await openStore(config, { clock, log: log.child({ part: 'store' }) })
   const undo: (() => unknown)[] = [() => store.close()]
@@ -91,7 +99,11 @@ export async function createApp(config: Config, log: Logger): Promise<App> {
       clock,
       log: log.child({ part: 'commands' })
     })
-    const reactor = new Reactor({ config, store, events, hub, commands, jids, clock, log: log.child({ part: 'reactor' }) })
+    const reactor = new Reactor({
+      ...{ config, store, events, hub, commands, jids, clock },
+      ...(source && { source }),
+      log: log.child({ part: 'reactor' })
+    })
     commands.reactor = reactor
     await reactor.start()
     const retention = new Retention({ store, clock, settings: config, log: log.child({ part: 'retention' }) })

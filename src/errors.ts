@@ -20,6 +20,11 @@ export const ERRORS = {
   METHOD_NOT_ALLOWED: { status: 405, text: 'method %s is not allowed here' },
   CONFLICT: { status: 409, text: '%s' },
   PRECONDITION_FAILED: { status: 412, text: "'%s' was changed meanwhile", hint: 'read it again and repeat the change' },
+  PRECONDITION_REQUIRED: {
+    status: 428,
+    text: "'%s' exists; say over which version with If-Match",
+    hint: 'the ETag of a GET, or * for whatever is there'
+  },
   RATE_LIMITED: { status: 429, text: 'too many attempts; wait %s seconds' },
   INTERNAL: { status: 500, text: 'an unexpected error occurred', hint: 'the server log has the details under this request id' },
   SHUTTING_DOWN: { status: 503, text: 'the server is shutting down' },
@@ -99,6 +104,13 @@ export const ERRORS = {
   KEY_PROOF: { status: 401, text: "minion '%s' did not prove its key" },
   // reactor
   RULE_READ_ONLY: { status: 409, text: "rule '%s' comes from the configuration", hint: 'change it there, or disable it there' },
+  SLS_INVALID: { status: 400, text: '%s', hint: 'nothing was written' },
+  NO_REACTOR_ROOTS: {
+    status: 409,
+    text: 'the configuration names no directory for SLS files of the reactor',
+    hint: 'the setting reactor_roots'
+  },
+  RELOAD_FAILED: { status: 409, text: 'the configuration has mistakes, and the rules are as they were: %s' },
   TEMPLATE: { status: 400, text: '%s' },
   // command line and configuration
   CONFIG_INVALID: { status: 500, text: 'the configuration has %s:\n%s' },

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { relative } from 'node:path'
 import type { Logger } from 'pino'
-import { type App, createApp } from '../app.js'
+import { type App, type ConfigSource, createApp } from '../app.js'
 import { ensureAdminToken } from '../auth/admin-token.js'
 import { writePrivateFile } from '../auth/private-file.js'
 import type { Config } from '../config/schema.js'
@@ -22,6 +22,8 @@ export interface ServeOptions {
   /** Where lines for people go, one per call. The first one names the URL. */
   readonly print: (line: string) => void
   readonly log?: Logger
+  /** The files behind the configuration: what may change while the server runs is read from them anew. */
+  readonly source?: ConfigSource
 }
 
 /** So long does the first line wait for the embedded minion, so that whoever reads it can use the minion. It goes on connecting after that. */
@@ -33,10 +35,10 @@ const MINION_WAIT_MS = 5000
  */
 export async function startServer(
   config: Config,
-  { print, log = createLog({ level: config.log_level }) }: ServeOptions
+  { print, log = createLog({ level: config.log_level }), source }: ServeOptions
 ): Promise<RunningServer> {
   mkdirSync(config.data_dir, { recursive: true, mode: 0o700 })
-  const app = await createApp(config, log)
+  const app = await createApp(config, log, source)
   let minion: EmbeddedMinion | null = null
   let stopping: Promise<unknown> | null = null
   // Side by side: the minion's stream ends with the server's, and neither waits for the other.

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { appliedFiles } from '../config/applied.js'
+import { appliedDir, appliedFiles } from '../config/applied.js'
 import { suggest } from '../config/distance.js'
 import { defaultConfigFile, type Loaded, loadConfig } from '../config/load.js'
 import { sampleFile } from '../config/sample.js'
@@ -27,7 +27,8 @@ export function load(terminal: Terminal, options: ConfigOptions, flags: Record<s
   const paths = files.map(file => resolve(terminal.cwd, file))
   const loaded = loadConfig({ ...from, files: paths })
   const applied = appliedFiles(loaded.config.data_dir)
-  return applied.length === 0 ? loaded : loadConfig({ ...from, files: [...paths, ...applied] })
+  const all = applied.length === 0 ? loaded : loadConfig({ ...from, files: [...paths, ...applied] })
+  return { ...all, watched: [...all.watched, appliedDir(loaded.config.data_dir)] }
 }
 
 /** `brine config check`: every mistake at once; exit code `config` when there is one. */

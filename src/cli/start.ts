@@ -28,11 +28,14 @@ export async function start(terminal: Terminal, options: StartOptions): Promise<
     embedded_minion_id: options.minionId,
     ...(options.minion === false ? { embedded_minion: false } : {})
   }
-  const { config, warnings } = load(terminal, options, flags, true)
+  const loaded = load(terminal, options, flags, true)
+  const { config, warnings } = loaded
   for (const warning of warnings) terminal.err(`warning: ${warning}\n`)
   const { startServer } = await import('../bin/server.js')
   const interrupted = terminal.interrupted()
-  const server = await startServer(config, { print: line => terminal.out(`${line}\n`) })
+  const print = (line: string) => terminal.out(`${line}\n`)
+  const reload = () => load(terminal, options, flags, true)
+  const server = await startServer(config, { print, source: { loaded, reload } })
   if (!interrupted.aborted) await once(interrupted, 'abort')
   const stopped = server.stop().then(() => true)
   if (await Promise.race([stopped, wait(LONGEST_STOP_MS, false, { ref: false })])) return 'ok'

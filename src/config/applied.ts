@@ -15,9 +15,14 @@ const SINGLE = 'applied'
 /** Files that are kept: each is made by a person. */
 const MAX_FILES = 100
 
+/** Where they lie. */
+export function appliedDir(dataDir: string): string {
+  return join(dataDir, 'config.d')
+}
+
 /** The files in the order in which later ones win. */
 export function appliedFiles(dataDir: string): string[] {
-  const dir = join(dataDir, 'config.d')
+  const dir = appliedDir(dataDir)
   return namesIn(dir).map(name => join(dir, name))
 }
 

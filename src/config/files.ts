@@ -28,7 +28,7 @@ const MAX_DEPTH = 5
  *   `include`; patterns count from the file's directory and are taken in lexical order, as in Salt.
  * - A directory that has Salt's `master` file: that file. Any other directory: its `*.conf` and `*.yaml` in lexical order.
  */
-export function readConfigFiles(paths: readonly string[]): { files: ConfigFile[]; mistakes: FileMistake[] } {
+export function readConfigFiles(paths: readonly string[]): { files: ConfigFile[]; mistakes: FileMistake[]; watched: readonly string[] } {
   const reader = new Reader()
   for (const path of paths) reader.readPath(resolve(path))
   return reader
@@ -37,8 +37,15 @@ export function readConfigFiles(paths: readonly string[]): { files: ConfigFile[]
 class Reader {
   readonly files: ConfigFile[] = []
   readonly mistakes: FileMistake[] = []
+  readonly #looked = new Set<string>()
+
+  /** Every file and directory that was looked at, whether it is there or not: what else there is to read shows in one of them. */
+  get watched(): readonly string[] {
+    return [...this.#looked]
+  }
 
   readPath(path: string): void {
+    this.#looked.add(path)
     let isDirectory: boolean
     try {
       isDirectory = statSync(path).isDirectory()
@@ -60,6 +67,7 @@ class Reader {
       )
       return
     }
+    this.#looked.add(file)
     const values = this.#parse(file)
     if (values === null) return
     const { include, default_include = defaultInclude(file), ...settings } = values
@@ -90,7 +98,7 @@ class Reader {
         return []
       }
       const full = isAbsolute(pattern) ? pattern : join(dirname(from), pattern)
-      const files = expand(full)
+      const files = expand(full, this.#looked)
       if (files.length === 0 && !/[*?[]/.test(pattern)) this.#mistake(from, name, `names '${full}', which does not exist`)
       return files
     })
@@ -113,7 +121,7 @@ function defaultInclude(file: string): string | null {
 }
 
 /** Files that a path with shell wildcards names, sorted; dot files only where the pattern says so. */
-function expand(pattern: string): string[] {
+function expand(pattern: string, looked: Set<string>): string[] {
   let found = ['/']
   for (const part of pattern.split('/').filter(Boolean)) {
     if (!/[*?[]/.test(part)) {
@@ -121,6 +129,7 @@ function expand(pattern: string): string[] {
       continue
     }
     const matches = compileGlob(part)
+    for (const dir of found) looked.add(dir)
     found = found.flatMap(dir =>
       entries(dir)
         .filter(name => matches(name) && (part.startsWith('.') || !name.startsWith('.')))

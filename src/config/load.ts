@@ -25,6 +25,8 @@ export interface Loaded {
   readonly warnings: readonly string[]
   /** Every file that was read, in the order in which later ones win. */
   readonly files: readonly string[]
+  /** Files and directories whose change may mean another configuration. */
+  readonly watched: readonly string[]
   /** Where each setting that is not at its default comes from: a file, `BRINE_…` or `the command line`. */
   readonly origins: ReadonlyMap<SettingName, string>
 }
@@ -40,12 +42,12 @@ const OTHER_ENVIRONMENT = new Set(['BRINE_URL', 'BRINE_TOKEN', 'BRINE_CONFIG'])
 export function loadConfig(options: LoadOptions = {}): Loaded {
   const cwd = resolve(options.cwd ?? '.')
   const loading = new Loading()
-  const { files, mistakes } = readConfigFiles(options.files ?? [])
+  const { files, mistakes, watched } = readConfigFiles(options.files ?? [])
   for (const { file, path, text } of mistakes) loading.mistake(file, path, text)
   for (const file of files) loading.addFile(file)
   loading.addEnvironment(options.env ?? {}, cwd)
   loading.addFlags(options.flags ?? {}, cwd)
-  return { ...loading.finish(cwd), files: files.map(each => each.file) }
+  return { ...loading.finish(cwd), files: files.map(each => each.file), watched }
 }
 
 /** The file that is used when none is named: `brine.yaml` here, else the one that comes with brine. */
@@ -156,7 +158,7 @@ class Loading {
     this.#mistakes.push(`  ${origin}: ${path === '' ? '' : `${path} `}${text}${value === undefined ? '' : ` (value: ${value})`}`)
   }
 
-  finish(cwd: string): Omit<Loaded, 'files'> {
+  finish(cwd: string): Omit<Loaded, 'files' | 'watched'> {
     const values = Object.fromEntries(
       [...SETTINGS].map(([name, row]) => {
         if (this.#values.has(name)) return [name, this.#values.get(name)]

@@ -15,6 +15,7 @@ import {
   optionalPath,
   optionalText,
   path,
+  paths,
   reactor,
   roots,
   text,
@@ -257,6 +258,22 @@ external_auth:
 reactor:
   - 'salt/minion/*/start': [/srv/reactor/start.sls]
   - 'salt/netapi/hook/ci/*': [salt://reactor/build.sls, /srv/reactor/ci/*.sls]`
+    }),
+    reactor_roots: paths({
+      default: [],
+      meaning:
+        'Directories whose SLS files can be listed, read, written and deleted through the API (/reactor/sls), by whoever may change rules. New ' +
+        'files go to the first. Nothing outside of them is reached, by links neither.',
+      example: `
+reactor_roots: [/srv/reactor]`
+    }),
+    reactor_reload_interval: integer({
+      default: 2,
+      max: 86_400,
+      unit: 'seconds',
+      meaning:
+        'How often the files of the configuration are looked at: when one has changed, the rules under reactor are read anew. 0: only when asked ' +
+        '(POST /reactor/reload). Other settings apply from the next start. Changed SLS files count at once.'
     }),
     reactor_max_depth: integer({
       default: 16,

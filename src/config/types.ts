@@ -37,6 +37,11 @@ export function addresses(row: Row<string>): Setting<string> {
   return define(row, 'text or list of texts', read, { textual: true })
 }
 
+/** Directories or files; relative ones count from the file that names them. */
+export function paths(row: Row<readonly string[]>): Setting<readonly string[]> {
+  return define(row, 'list of paths', readTexts, { resolve: (value, from) => value.map(each => absolute(each, from)) })
+}
+
 /** A text out of a written-out list; `aliases` are other words for one of them. */
 export function choice<const C extends string>(
   row: Row<C> & { readonly choices: readonly C[]; readonly aliases?: Readonly<Record<string, NoInfer<C>>> }

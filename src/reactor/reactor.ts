@@ -19,22 +19,36 @@ import { ReactorErrors } from './errors.js'
 import { masterCompiler } from './master.js'
 import { Performer } from './performer.js'
 import { Planner } from './planner.js'
-import { type Author, Rules, readConfigRules } from './rules.js'
+import { RuleReloader } from './reload.js'
+import { type Author, type ConfigChange, Rules, readConfigRules } from './rules.js'
 import { JobSettler } from './settle.js'
+import { SlsEditor } from './sls-editor.js'
 import { SlsFiles } from './sources.js'
 
 export interface ReactorOptions {
   readonly config: Pick<
     Config,
-    'reactor' | 'file_roots' | 'reactor_max_depth' | 'reactor_attempts' | 'embedded_minion' | 'embedded_minion_id'
+    | 'reactor'
+    | 'reactor_roots'
+    | 'reactor_reload_interval'
+    | 'file_roots'
+    | 'reactor_max_depth'
+    | 'reactor_attempts'
+    | 'embedded_minion'
+    | 'embedded_minion_id'
   >
   readonly store: Store
-  readonly events: Pick<EventLog, 'prepare'>
+  readonly events: Pick<EventLog, 'prepare' | 'fire'>
   readonly hub: Pick<Hub, 'listen'>
   readonly commands: Pick<Commands, 'dispatch' | 'context'>
   readonly jids: Pick<JidSource, 'next'>
   readonly clock: Clock
   readonly log: Pick<Logger, 'warn' | 'info'>
+  /** The files behind the configuration; without them the file that the setting `reactor` may name is all that is read anew. */
+  readonly source?: {
+    readonly loaded: { readonly watched: readonly string[] }
+    reload(): { readonly config: Pick<Config, 'reactor'>; readonly watched: readonly string[] }
+  }
 }
 
 /**
@@ -58,6 +72,9 @@ export class Reactor {
   readonly #settler: JobSettler
   readonly #dispatcher: Dispatcher
   readonly #performer: Performer
+  /** SLS files below `reactor_roots`, to be managed. */
+  readonly editor: SlsEditor
+  #reloader: RuleReloader | null = null
   #rules: Rules | null = null
   #planner: Planner | null = null
 
@@ -76,6 +93,7 @@ export class Reactor {
     this.#compiler = new Compiler({ here: masterCompiler(this.#files, facts), facts })
     const { compile } = this.#compiler
     this.sls = { files: this.#files, compile }
+    this.editor = new SlsEditor({ roots: config.reactor_roots, store, events, clock, compile })
     const maxDepth = config.reactor_max_depth
     this.#performer = new Performer({ ...about, files: this.#files, compile, dispatcher: this.#dispatcher, jids, maxDepth })
   }
@@ -95,6 +113,7 @@ export class Reactor {
     this.#settler.start()
     this.#performer.start()
     await this.#planner.start()
+    this.#follow(this.#rules)
   }
 
   /** Ends after the work at hand, within some seconds; what is left is done after the next start. May be called twice. */
@@ -102,6 +121,7 @@ export class Reactor {
     const planner = this.#planner
     this.#planner = null
     if (planner === null) return
+    this.#reloader?.stop()
     await planner.stop()
     // First what waits for the thread, so that nobody waits for that: its plans stay open.
     await this.#compiler.stop()
@@ -114,6 +134,15 @@ export class Reactor {
   get rules(): Rules {
     if (this.#rules === null) throw brineError('SHUTTING_DOWN')
     return this.#rules
+  }
+
+  /**
+   * Reads the rules of the configuration anew from its files, on behalf of a user; the same happens by itself when one of them changes.
+   * @throws RELOAD_FAILED when they have mistakes; the rules are as they were
+   */
+  reload(user: string): Promise<ConfigChange> {
+    if (this.#reloader === null) throw brineError('SHUTTING_DOWN')
+    return this.#reloader.reload(user)
   }
 
   /** True while so much waits that no more events should be taken in: the routes then answer 503 with Retry-After. */
@@ -155,6 +184,21 @@ export class Reactor {
     const done = await store.reactions.redrive({ plans: plans.map(({ id }) => id), reactions: again }, clock.nowUs(), told)
     this.#performer.look()
     return done
+  }
+
+  #follow(rules: Rules): void {
+    const { config, events, log, source } = this.#o
+    const itemsOf = (setting: Config['reactor'], watched: readonly string[]) => ({
+      items: reactorItems(setting),
+      watched: typeof setting === 'string' ? [...watched, setting] : watched
+    })
+    const read = () => {
+      const now = source?.reload() ?? { config, watched: [] }
+      return itemsOf(now.config.reactor, now.watched)
+    }
+    this.#reloader = new RuleReloader({ source: { read }, rules, events, log, intervalMs: config.reactor_reload_interval * 1000 })
+    const first = source?.loaded.watched ?? []
+    this.#reloader.start(typeof config.reactor === 'string' ? [...first, config.reactor] : first)
   }
 
   async #endInterrupted(): Promise<void> {

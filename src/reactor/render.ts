@@ -12,7 +12,7 @@ import { Evaluator } from './template/evaluate.js'
 import { globalFunctions } from './template/globals.js'
 import { loadJson } from './template/json.js'
 import { Budget, type Limits } from './template/limits.js'
-import type { Expression, Template } from './template/nodes.js'
+import type { Expression, Statement, Template } from './template/nodes.js'
 import { truthy } from './template/operators.js'
 import type { Output } from './template/output.js'
 import { parseExpressionText, parseTemplate } from './template/parser.js'
@@ -303,9 +303,68 @@ function expressionOf(source: string): Expression {
   return expressions.get(source)
 }
 
-/** Checks a template without rendering it; throws TemplateError. */
-export function checkTemplate(source: string, file?: string): void {
+/**
+ * Checks an SLS without an event: the template's syntax; and the YAML (or JSON) around what it prints, where the template has no branches and
+ * prints nothing that is meant to be structure, so that there is one way through it. Throws TemplateError.
+ */
+export function checkSls(source: string, file?: string): void {
   const { renderers, body } = shebang(source, file)
-  if (renderers.includes('jinja')) guarded(file, () => templateOf(body))
-  else if (renderers.at(-1) === 'yaml') guarded(file, () => readYaml(body, file))
+  const format = renderers.at(-1)
+  if (!renderers.includes('jinja')) {
+    if (format === 'yaml') readYaml(body, file)
+    else readJson(body, file)
+    return
+  }
+  const parts = guarded(file, () => onlyParts(templateOf(body).body))
+  if (format === 'yaml' && parts !== null) guarded(file, () => readYamlParts(parts))
 }
+
+/** Checks a file that others import; throws TemplateError. */
+export function checkTemplate(source: string, file?: string): void {
+  guarded(file, () => templateOf(source))
+}
+
+/** What a template prints whatever the event, a word in the place of each value; null when that cannot be said. */
+function onlyParts(body: readonly Statement[]): Part[] | null {
+  const parts: Part[] = []
+  for (const node of body) {
+    if (node.type === 'text') parts.push({ literal: node.text, line: node.line, column: node.column })
+    else if (node.type === 'print' && isValue(node.value)) parts.push({ value: 'x', text: 'x', exact: false })
+    else if (!SILENT.has(node.type)) return null
+  }
+  return parts
+}
+
+/** Statements that print nothing. */
+const SILENT: ReadonlySet<Statement['type']> = new Set([
+  'set',
+  'setBlock',
+  'macro',
+  'do',
+  'import',
+  'fromImport',
+  'importData',
+  'loadBlock'
+])
+
+/** False for what an author may mean as structure: filters that print it, and calls of macros. */
+function isValue(value: Expression): boolean {
+  if (value.type === 'filter') return !STRUCTURE.has(value.name)
+  return (
+    value.type === 'constant' ||
+    value.type === 'attribute' ||
+    value.type === 'item' ||
+    (value.type === 'call' && value.target.type !== 'name')
+  )
+}
+
+const STRUCTURE: ReadonlySet<string> = new Set([
+  'json',
+  'tojson',
+  'yaml',
+  'safe',
+  'indent',
+  'dict_to_sls_yaml_params',
+  'load_yaml',
+  'load_json'
+])

@@ -1,12 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { brineError } from '../errors.js'
 import type { Source } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import type { Clock } from '../shared/clock.js'
+import { dumpYaml } from '../shared/yaml.js'
 import type { RuleRecord, RuleSpec, Store } from '../store/store.js'
 import { MAX_TAG_BYTES, reactorRule } from '../tags/tags.js'
 import { compilePath, RuleIndex } from './match.js'
 import { checkOptions, NO_OPTIONS, OPTION_NAMES, optionFault, type RuleOptions } from './options.js'
+import { textDiff } from './text-diff.js'
 
 /** A rule: events with such tags have these SLS files rendered. `source`: the configuration (read-only here) or the API. */
 export interface Rule extends RuleRecord {
@@ -39,8 +42,30 @@ export interface RulesOptions {
   readonly store: Pick<Store, 'rules'>
   readonly events: Pick<EventLog, 'prepare'>
   readonly clock: Clock
-  /** Rules of the configuration, from `readConfigRules`. */
+  /** Rules of the configuration, from `readConfigRules`; `replaceConfig` changes them. */
   readonly config: readonly Rule[]
+}
+
+/** What differs between two rules: the names of the fields, and the rules as YAML, compared as patches are. */
+export function ruleDiff(
+  from: RuleSpec & { readonly version: number },
+  to: RuleSpec & { readonly version: number }
+): { fields: string[]; diff: string } {
+  const fields = RULE_FIELDS.filter(field => !isDeepStrictEqual(from[field], to[field]))
+  return { fields, diff: textDiff(ruleText(from), ruleText(to), `version ${from.version}`, `version ${to.version}`) }
+}
+
+/** A rule as YAML, what has its default left out. */
+export function ruleText(rule: RuleSpec): string {
+  const told = RULE_FIELDS.filter(field => !isDeepStrictEqual(rule[field], (RULE_DEFAULTS as Partial<RuleSpec>)[field]))
+  return dumpYaml(Object.fromEntries(told.map(field => [field, rule[field]])), { sortKeys: false })
+}
+
+/** Ids of rules of the configuration. */
+export interface ConfigChange {
+  readonly created: readonly string[]
+  readonly changed: readonly string[]
+  readonly removed: readonly string[]
 }
 
 /** Who changes a rule. */
@@ -65,9 +90,11 @@ export class Rules {
   readonly #ranks = new Map<Rule, number>()
   #index = new RuleIndex()
   #sorted: readonly Rule[] | null = null
+  #config: readonly Rule[]
 
   private constructor(options: RulesOptions) {
     this.#o = options
+    this.#config = options.config
   }
 
   static async open(options: RulesOptions): Promise<Rules> {
@@ -81,7 +108,7 @@ export class Rules {
     const stored = await this.#o.store.rules.all()
     this.#rules.clear()
     this.#index = new RuleIndex()
-    for (const rule of this.#o.config) this.#put(rule)
+    for (const rule of this.#config) this.#put(rule)
     for (const rule of stored) this.#put({ ...RULE_DEFAULTS, ...rule, source: 'api' })
   }
 
@@ -98,7 +125,7 @@ export class Rules {
   /** @throws NOT_FOUND */
   get(id: string): Rule {
     const rule = this.#rules.get(id)
-    if (rule === undefined) throw brineError('NOT_FOUND', `rule ${id.slice(0, 100)}`)
+    if (rule === undefined) throw noRule(id)
     return rule
   }
 
@@ -110,10 +137,47 @@ export class Rules {
     return rules.sort((a, b) => this.#ranks.get(a)! - this.#ranks.get(b)!)
   }
 
-  /** Earlier versions, newest first. @throws NOT_FOUND */
-  async history(id: string): Promise<readonly RuleRecord[]> {
-    const rule = this.get(id)
-    return rule.source === 'config' ? [] : this.#o.store.rules.history(id)
+  /**
+   * Puts other rules in the place of those of the configuration, in one turn: an event is matched against the old ones or the new ones, and
+   * none is left out. Returns the ids of the rules that are new, other than before, and gone.
+   */
+  replaceConfig(config: readonly Rule[]): ConfigChange {
+    const before = new Map(this.#config.map(rule => [rule.id, rule]))
+    const after = new Set(config.map(rule => rule.id))
+    const removed = [...before.keys()].filter(id => !after.has(id))
+    const created = config.filter(rule => !before.has(rule.id)).map(rule => rule.id)
+    const changed = config.filter(rule => before.has(rule.id) && !isDeepStrictEqual(specOf(before.get(rule.id)!), specOf(rule)))
+    for (const id of removed) this.#drop(before.get(id)!)
+    for (const rule of config) this.#put(rule)
+    this.#config = config
+    return { created, changed: changed.map(rule => rule.id), removed }
+  }
+
+  /** All versions that are kept, newest first, the current one before the earlier ones; also of a rule that was removed. @throws NOT_FOUND */
+  async versions(id: string): Promise<readonly RuleRecord[]> {
+    const current = this.#rules.get(id)
+    if (current?.source === 'config') return [current]
+    const earlier = (await this.#o.store.rules.history(id)).map(rule => ({ ...RULE_DEFAULTS, ...rule }))
+    if (current === undefined && earlier.length === 0) throw noRule(id)
+    return current === undefined ? earlier : [current, ...earlier]
+  }
+
+  /** One of the versions. @throws NOT_FOUND */
+  async version(id: string, version: number): Promise<RuleRecord> {
+    const found = (await this.versions(id)).find(rule => rule.version === version)
+    if (found === undefined) throw brineError('NOT_FOUND', `version ${version} of rule ${id.slice(0, 100)}`)
+    return found
+  }
+
+  /**
+   * Makes a rule what it was in an earlier version, as a new version; a rule that was removed is there again. `ifVersion`: refuse unless the rule
+   * has this one now. @throws NOT_FOUND, RULE_READ_ONLY, PRECONDITION_FAILED
+   */
+  async restore(id: string, version: number, author: Author, ifVersion?: number): Promise<Rule> {
+    const spec = specOf(await this.version(id, version))
+    if (this.has(id)) return this.replace(id, spec, author, ifVersion)
+    if (ifVersion !== undefined) throw brineError('PRECONDITION_FAILED', `rule ${id}`)
+    return this.create({ id, ...spec }, author)
   }
 
   /**
@@ -122,9 +186,7 @@ export class Rules {
    */
   async create(input: RuleInput & { readonly id?: string }, author: Author): Promise<Rule> {
     const id = input.id ?? `rule-${randomBytes(5).toString('hex')}`
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(id)) {
-      throw brineError('FIELD_INVALID', 'id', 'must have 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first')
-    }
+    checkRuleId(id)
     if (this.#rules.has(id) || id.startsWith(CONFIG_PREFIX)) throw brineError('CONFLICT', `rule '${id}' exists`)
     if (this.#rules.size >= MAX_RULES) throw brineError('CONFLICT', `there are ${MAX_RULES} rules already`)
     return this.#store(id, { ...RULE_DEFAULTS, ...input }, 0, author)
@@ -159,7 +221,9 @@ export class Rules {
 
   async #store(id: string, input: RuleSpec, expected: number, author: Author): Promise<Rule> {
     checkRule(input)
-    const about = { version: expected + 1, changedBy: author.user, changedUs: this.#o.clock.nowUs() }
+    // A rule that comes back goes on counting, so that a version always means the same.
+    const last = expected > 0 ? expected : ((await this.#o.store.rules.history(id))[0]?.version ?? 0)
+    const about = { version: last + 1, changedBy: author.user, changedUs: this.#o.clock.nowUs() }
     const record: RuleRecord = { id, ...specOf(input), ...about }
     const event = this.#changeEvent(expected === 0 ? 'created' : 'changed', record, author)
     if ((await this.#o.store.rules.put(record, expected, [event])) === 'conflict') throw await this.#conflict(id)
@@ -194,9 +258,8 @@ export class Rules {
   }
 
   #sort(): readonly Rule[] {
-    const config = [...this.#rules.values()].filter(rule => rule.source === 'config')
     const api = [...this.#rules.values()].filter(rule => rule.source === 'api')
-    const sorted = [...config, ...api.sort((a, b) => a.order - b.order || (a.id < b.id ? -1 : 1))]
+    const sorted = [...this.#config, ...api.sort((a, b) => a.order - b.order || (a.id < b.id ? -1 : 1))]
     this.#ranks.clear()
     sorted.forEach((rule, rank) => {
       this.#ranks.set(rule, rank)
@@ -205,8 +268,18 @@ export class Rules {
   }
 }
 
+/** @throws FIELD_INVALID */
+export function checkRuleId(id: string): void {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(id)) return
+  throw brineError('FIELD_INVALID', 'id', 'must have 1 to 64 letters, digits, dots, dashes or underscores, a letter or digit first')
+}
+
+function noRule(id: string): Error {
+  return brineError('NOT_FOUND', `rule ${id.slice(0, 100)}`)
+}
+
 /** Throws FIELD_INVALID with the name of the first field that cannot be. */
-function checkRule({ tag, sls, match, order, comment, tags, owner, ...rest }: RuleSpec): void {
+export function checkRule({ tag, sls, match, order, comment, tags, owner, ...rest }: RuleSpec): void {
   if (tag === '' || Buffer.byteLength(tag) > MAX_TAG_BYTES)
     throw brineError('FIELD_INVALID', 'tag', `must have 1 to ${MAX_TAG_BYTES} bytes`)
   if (/[\u0000-\u001f\u007f]/.test(tag)) throw brineError('FIELD_INVALID', 'tag', 'has a control character, which no tag has')

@@ -488,4 +488,27 @@ export interface RuleStore {
   remove(id: string, expected: number, events: readonly NewEvent[]): Promise<'removed' | 'conflict'>
   /** Earlier versions, newest first. */
   history(id: string): Promise<readonly RuleRecord[]>
+  /**
+   * Keeps versions of one SLS file, in their order, with the events that tell of them. `conflict`: the newest that is stored is not `expected`
+   * (0: there is none); nothing was written. Of each file some newest versions are kept.
+   */
+  putSls(versions: readonly SlsVersion[], expected: number, events: readonly NewEvent[]): Promise<'stored' | 'conflict'>
+  /** What is kept of a file, newest first. */
+  slsVersions(file: string): Promise<readonly SlsVersionInfo[]>
+  slsVersion(file: string, version: number): Promise<SlsVersion | null>
+}
+
+export interface SlsVersionInfo {
+  /** Absolute path. */
+  readonly file: string
+  readonly version: number
+  /** SHA-256 of the text, hex; null where the file was removed. */
+  readonly hash: string | null
+  /** Empty: not through the API. */
+  readonly changedBy: string
+  readonly changedUs: number
+}
+
+export interface SlsVersion extends SlsVersionInfo {
+  readonly text: string | null
 }

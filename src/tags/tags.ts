@@ -41,6 +41,10 @@ export const reactorError = (rule: string) => `salt/reactor/${rule}/error`
 export const reactorRetry = (rule: string) => `salt/reactor/${rule}/retry`
 /** A rule was stored, changed or removed through the API: brine's own. */
 export const reactorRule = (rule: string) => `salt/reactor/${rule}/rule`
+/** An SLS file was written or removed through the API: brine's own. */
+export const REACTOR_SLS = 'salt/reactor/sls'
+/** The rules of the configuration were read anew: brine's own. */
+export const REACTOR_RELOAD = 'salt/reactor/reload'
 
 /**
  * Null when the tag is well formed, else the reason, for people. The grammar: 1 to 1024 bytes of UTF-8 without control characters

@@ -2,11 +2,10 @@
  * `file_roots.*` and `pillar_roots.*`: the files of the roots, to be looked at and written from afar. Nothing outside of a root is reached,
  * neither by `..` nor by a link that leads out of it.
  */
-import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { type FileHandle, lstat, mkdir, open, opendir, realpath, rename, rm, stat } from 'node:fs/promises'
-import { dirname, isAbsolute, join, relative, sep } from 'node:path'
+import { type FileHandle, opendir, realpath, stat } from 'node:fs/promises'
+import { isAbsolute, join } from 'node:path'
 import { ArgumentError, param, type ServerFunction, serverFunction } from '../runners/function.js'
+import { isInside, openInside, partsOf, placeInside, replaceFile } from '../shared/inside.js'
 
 /** Bytes of a file that is read or written: what a request and an answer may well carry, far more than an SLS file has. */
 const MAX_FILE = 4 * 1024 * 1024
@@ -82,17 +81,6 @@ function rootsOf(roots: Roots, saltenv: string): readonly string[] {
   return Object.hasOwn(roots, saltenv) ? roots[saltenv]! : []
 }
 
-/** The parts of a relative path; null when it is none, or leaves its root. */
-function partsOf(path: string): string[] | null {
-  const parts = path.split('/').filter(part => part !== '' && part !== '.')
-  return isAbsolute(path) || parts.includes('..') || path.includes('\0') || parts.length === 0 ? null : parts
-}
-
-function isInside(root: string, path: string): boolean {
-  const way = relative(root, path)
-  return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
-}
-
 // ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The path as it stands under each root that has it, with its content when it is text. */
@@ -112,22 +100,6 @@ async function found(roots: Roots, path: string, saltenv: string): Promise<{ ful
   return list
 }
 
-async function openInside(root: string, parts: readonly string[]): Promise<FileHandle | null> {
-  try {
-    const realRoot = await realpath(root)
-    const real = await realpath(join(realRoot, ...parts))
-    if (!isInside(realRoot, real)) return null
-    // A fifo would make the open wait for ever.
-    const file = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-    if ((await file.stat()).isFile()) return file
-    await file.close()
-    return null
-  } catch (error) {
-    if (isAbsent(error)) return null
-    throw error
-  }
-}
-
 /** The whole file when its first bytes are text, else null. */
 async function textOf(file: FileHandle): Promise<string | null> {
   const { size } = await file.stat()
@@ -136,10 +108,6 @@ async function textOf(file: FileHandle): Promise<string | null> {
   const { bytesRead } = await file.read(content, 0, size, 0)
   const whole = content.subarray(0, bytesRead)
   return whole.subarray(0, TEXT_PROBE).includes(0) ? null : whole.toString('utf8')
-}
-
-function isAbsent(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EISDIR', 'ENXIO'].includes((error as NodeJS.ErrnoException).code ?? '')
 }
 
 // ── listing ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -181,47 +149,10 @@ async function write(
   const parts = partsOf(path)
   if (parts === null) return `Invalid path: ${path}`
   if (Buffer.byteLength(data) > MAX_FILE) throw new ArgumentError('value', `argument 'data': more than ${MAX_FILE} bytes`)
-  await mkdir(root, { recursive: true })
-  const realRoot = await realpath(root)
-  const dir = await makeInside(realRoot, parts.slice(0, -1))
-  const name = parts.at(-1)!
-  const there = dir === null ? null : await lstat(join(dir, name)).catch(() => null)
-  // What is no plain file (a link, a directory, a device) is not written through.
-  if (dir === null || (there !== null && !there.isFile())) return `Invalid path: ${path}`
-  await replace(join(dir, name), data, there === null ? 0o644 : there.mode & 0o777)
+  const place = await placeInside(root, parts)
+  if (place === null) return `Invalid path: ${path}`
+  await replaceFile(place.file, data, place.mode ?? 0o644)
   return `Wrote data to file ${join(root, ...parts)}`
-}
-
-/** The real directory below the root, made part by part, so that no part leads out of it; null when one does, or is no directory. */
-async function makeInside(root: string, parts: readonly string[]): Promise<string | null> {
-  let dir = root
-  for (const part of parts) {
-    const next = join(dir, part)
-    await mkdir(next).catch(error => {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    })
-    dir = await realpath(next)
-    if (!isInside(root, dir) || !(await stat(dir)).isDirectory()) return null
-  }
-  return dir
-}
-
-/** A reader sees the old file or the new one, never half of it. */
-async function replace(file: string, data: string, mode: number): Promise<void> {
-  const next = join(dirname(file), `.${randomBytes(6).toString('hex')}.new`)
-  try {
-    const handle = await open(next, 'wx', mode)
-    try {
-      await handle.writeFile(data)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await rename(next, file)
-  } catch (error) {
-    await rm(next, { force: true })
-    throw error
-  }
 }
 
 function mapValues(object: object, change: () => string): Record<string, string> {

@@ -65,4 +65,29 @@ export function ruleContract(t: Test, open: OpenStore): void {
     t.equal(await events.head(), 1)
     t.equal(await rules.put(rule('a', 4), 0, []), 'stored')
   })
+  t.test('versions of an SLS file are kept with their event when the newest is as expected; the oldest go', async t => {
+    const { store, reopen } = await open(t)
+    const version = (number: number, text: string | null) => ({
+      file: '/srv/a.sls',
+      version: number,
+      hash: text === null ? null : `hash of ${text}`,
+      changedBy: 'ada',
+      changedUs: 1_800_000_000_000_000 + number,
+      text
+    })
+    t.equal(await store.rules.putSls([version(1, 'one'), version(2, 'two')], 0, [newEvent('x')]), 'stored')
+    t.equal(await store.rules.putSls([version(2, 'other')], 1, [newEvent('x')]), 'conflict')
+    t.equal(await store.rules.putSls([version(3, null)], 2, [newEvent('x')]), 'stored')
+    t.equal(await store.events.head(), 2)
+    const { rules } = await reopen()
+    const { text: _, ...info } = version(2, 'two')
+    t.strictSame((await rules.slsVersions('/srv/a.sls'))[1], info)
+    t.strictSame(await rules.slsVersion('/srv/a.sls', 1), version(1, 'one'))
+    t.strictSame(await rules.slsVersion('/srv/a.sls', 3), version(3, null))
+    t.equal(await rules.slsVersion('/srv/a.sls', 4), null)
+    t.strictSame(await rules.slsVersions('/srv/b.sls'), [])
+    for (let n = 4; n <= 110; n++) await rules.putSls([version(n, `${n}`)], n - 1, [])
+    const kept = await rules.slsVersions('/srv/a.sls')
+    t.strictSame([kept.length, kept[0]!.version, kept.at(-1)!.version], [100, 110, 11])
+  })
 }

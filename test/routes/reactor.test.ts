@@ -2,35 +2,7 @@ import t from 'tap'
 import { EventLog } from '../../src/events/log.js'
 import type { Reactor } from '../../src/reactor/reactor.js'
 import { type HttpTest, httpServer } from '../helpers/http.js'
-import { reactorBench } from '../helpers/reactor.js'
-
-type Answer = { status: number; headers: Record<string, unknown>; body: Record<string, unknown> }
-
-/** An HTTP server over a reactor that works, and a way to ask it. */
-async function server(t: Parameters<typeof reactorBench>[0], options: Parameters<typeof reactorBench>[1] = {}) {
-  const bench = await reactorBench(t, options)
-  const http = await httpServer(t, {
-    users: { looker: ['@wheel'], watcher: [{ '@events': ['myco/*'] }, { '@wheel': ['reactor.list'] }], nobody: ['test.*'] },
-    clock: bench.clock,
-    services: { store: bench.store, events: bench.events, reactor: bench.reactor }
-  })
-  const ask = async (
-    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
-    url: string,
-    body?: object,
-    headers: Record<string, string> = {}
-  ) => {
-    const token = headers['x-auth-token'] ?? http.token
-    const answer = await http.app.inject({
-      method,
-      url,
-      headers: { ...headers, 'x-auth-token': token },
-      ...(body ? { payload: body } : {})
-    })
-    return { status: answer.statusCode, headers: answer.headers, body: answer.json() } as Answer
-  }
-  return { bench, http, ask }
-}
+import { reactorServer as server } from '../helpers/reactor-server.js'
 
 const SLS = ['/srv/r.sls']
 
@@ -55,7 +27,10 @@ t.test('rules are made, read, replaced, changed and removed over HTTP', async t 
     headers: { etag: '"2"' },
     body: { enabled: false, order: 3 }
   })
-  t.match(await ask('PUT', '/reactor/rules/r1', { tag: 'c', sls: SLS }), { status: 200, body: { version: 3, order: 0, enabled: true } })
+  t.match(await ask('PUT', '/reactor/rules/r1', { tag: 'c', sls: SLS }, { 'if-match': '*' }), {
+    status: 200,
+    body: { version: 3, order: 0, enabled: true }
+  })
   t.match(await ask('PUT', '/reactor/rules/new', { tag: 'd', sls: SLS }), { status: 201, body: { id: 'new', version: 1 } })
   const { rules } = (await ask('GET', '/reactor/rules')).body as { rules: { id: string; source: string }[] }
   t.match(rules, [{ source: 'config', tag: 'conf/*' }, {}, {}, {}])
@@ -198,4 +173,50 @@ t.test('while the reactor is overloaded, events are refused with 503 and Retry-A
   t.equal(await http.store.events.count(), 0)
   overloaded = false
   t.equal((await post()).statusCode, 200)
+})
+
+t.test('a rule that is there is replaced only by who says which version is meant', async t => {
+  const { ask } = await server(t, { reactor: [{ 'conf/*': 'DIR/c.sls' }] })
+  await ask('POST', '/reactor/rules', { id: 'r', tag: 'a', sls: SLS })
+  t.match(await ask('PUT', '/reactor/rules/r', { tag: 'b', sls: SLS }), { status: 428, body: { code: 'PRECONDITION_REQUIRED' } })
+  t.match(await ask('PUT', '/reactor/rules/r', { tag: 'b', sls: SLS }, { 'if-none-match': '*' }), { status: 412 })
+  t.match(await ask('PUT', '/reactor/rules/s', { tag: 'b', sls: SLS }, { 'if-none-match': '*' }), { status: 201 })
+  t.match(await ask('PUT', '/reactor/rules/gone', { tag: 'b', sls: SLS }, { 'if-match': '*' }), { status: 404 })
+  t.match(await ask('PUT', '/reactor/rules/r', { tag: 'b', sls: SLS }, { 'if-match': '"1"' }), { status: 200, body: { version: 2 } })
+  const { rules } = (await ask('GET', '/reactor/rules')).body as { rules: { id: string }[] }
+  t.match(await ask('PUT', `/reactor/rules/${rules[0]!.id}`, { tag: 'b', sls: SLS }), { status: 409, body: { code: 'RULE_READ_ONLY' } })
+})
+
+t.test('versions of a rule are kept with their authors, compared, and restored, even after it was removed', async t => {
+  const { ask, http } = await server(t, { reactor: [{ 'conf/*': 'DIR/c.sls' }] })
+  const looker = { 'x-auth-token': await http.tokenOf('looker') }
+  await ask('POST', '/reactor/rules', { id: 'r', tag: 'a', sls: SLS, tags: ['ci'] })
+  await ask('PATCH', '/reactor/rules/r', { tag: 'b', owner: 'ops' }, looker)
+  const versions = await ask('GET', '/reactor/rules/r/versions')
+  t.match(versions.body.versions, [
+    { version: 2, tag: 'b', owner: 'ops', changed_by: 'looker', changed: /^\d{4}-/ },
+    { version: 1, tag: 'a', owner: '', tags: ['ci'], changed_by: 'admin' }
+  ])
+  t.match(await ask('GET', '/reactor/rules/r/versions/1'), { status: 200, body: { version: 1, tag: 'a' } })
+  t.match(await ask('GET', '/reactor/rules/r/versions/9'), { status: 404 })
+  const diff = await ask('GET', '/reactor/rules/r/diff')
+  t.strictSame([diff.body.from, diff.body.to, diff.body.fields], [1, 2, ['tag', 'owner']])
+  t.match(diff.body.diff, /^--- version 1\n\+\+\+ version 2\n@@.*\n-tag: a\n\+tag: b\n/)
+  t.match((await ask('GET', '/reactor/rules/r/diff?from=2&to=1')).body.diff, /-tag: b\n\+tag: a\n/)
+  t.match(await ask('POST', '/reactor/rules/r/restore', { version: 1 }, { 'if-match': '"1"' }), { status: 412 })
+  t.match(await ask('POST', '/reactor/rules/r/restore', { version: 1 }), {
+    status: 200,
+    headers: { etag: '"3"' },
+    body: { tag: 'a', owner: '' }
+  })
+  await ask('DELETE', '/reactor/rules/r')
+  t.match(await ask('POST', '/reactor/rules/r/restore', { version: 2 }), { status: 200, body: { version: 4, tag: 'b', owner: 'ops' } })
+  t.match(await ask('GET', '/reactor/rules?tag=b'), { body: { rules: [{ id: 'r' }] } }, 'and it applies again')
+  t.match(await ask('GET', '/reactor/rules/none/versions'), { status: 404 })
+  const { rules } = (await ask('GET', '/reactor/rules')).body as { rules: { id: string; version: number }[] }
+  const { id, version } = rules[0]!
+  t.match(await ask('GET', `/reactor/rules/${id}/versions`), { body: { versions: [{ version, tag: 'conf/*' }] } })
+  t.match(await ask('POST', `/reactor/rules/${id}/restore`, { version }), { status: 409, body: { code: 'RULE_READ_ONLY' } })
+  const watcher = { 'x-auth-token': await http.tokenOf('watcher') }
+  t.match(await ask('POST', '/reactor/rules/r/restore', { version: 1 }, watcher), { status: 403 })
 })
