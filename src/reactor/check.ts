@@ -1,5 +1,5 @@
 /** What can be said of an SLS file before it meets an event. */
-import type { CompileSls, SlsFault } from './compiled.js'
+import type { CompiledSls, CompileSls, SlsFault } from './compiled.js'
 import { type LintWarning, lintTemplate } from './lint.js'
 import { checkSls, checkTemplate, TemplateError } from './render.js'
 
@@ -15,13 +15,13 @@ const IMPORTED = /\.(?:jinja|jinja2|j2)$/
 const STATIC = /^(?!#!)(?:(?!\{[{%]).)*$/s
 
 /** Checks the text of a file. With `compile` also what a file without any template in it asks for: reaction types, functions, arguments. */
-export function checkSlsFile(file: string, text: string, compile?: CompileSls): SlsCheck {
+export async function checkSlsFile(file: string, text: string, compile?: CompileSls): Promise<SlsCheck> {
   try {
     if (IMPORTED.test(file)) checkTemplate(text, file)
     else checkSls(text, file)
     const warnings = lintTemplate(text)
     const asked =
-      compile !== undefined && !IMPORTED.test(file) && STATIC.test(text) ? compile({ file, text }, { tag: '', json: '{}' }) : null
+      compile !== undefined && !IMPORTED.test(file) && STATIC.test(text) ? await compile({ file, text }, { tag: '', json: '{}' }) : null
     return { fault: asked === null ? null : faultIn(asked, file), warnings }
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error
@@ -30,7 +30,7 @@ export function checkSlsFile(file: string, text: string, compile?: CompileSls): 
   }
 }
 
-function faultIn({ fault, error, reactions }: ReturnType<CompileSls>, file: string): SlsFault | null {
+function faultIn({ fault, error, reactions }: CompiledSls, file: string): SlsFault | null {
   if (fault !== undefined) return fault
   const message = error ?? reactions.find(({ call }) => call.error !== undefined)?.call.error
   return message === undefined ? null : { kind: 'reaction', message, file, line: 0, column: 0 }

@@ -103,7 +103,7 @@ export class SlsEditor {
   }
 
   /** Checks a text as `write` would. */
-  check(file: string, text: string): SlsCheck {
+  check(file: string, text: string): Promise<SlsCheck> {
     return checkSlsFile(file, text, this.#o.compile)
   }
 
@@ -161,19 +161,19 @@ export class SlsEditor {
     const place = await this.#place(path)
     const found = await find(place)
     check(place.path, found, condition)
-    this.#checkText(place.path, text)
-    if (found?.text === text) return { document: this.#document(place, found), created: false }
+    await this.#checkText(place.path, text)
+    if (found?.text === text) return { document: await this.#document(place, found), created: false }
     const target = await placeInside(place.root, place.parts)
     if (target === null) throw refused()
     const act = found === null ? 'created' : 'changed'
     await replaceFile(target.file, text, target.mode ?? 0o644, () => this.#record(place, found, text, act, author))
-    return { document: this.#document(place, (await find(place))!), created: found === null }
+    return { document: await this.#document(place, (await find(place))!), created: found === null }
   }
 
-  #checkText(path: string, text: string): void {
+  async #checkText(path: string, text: string): Promise<void> {
     if (text.length > MAX_TEXT) throw brineError('FIELD_INVALID', 'text', `is longer than ${MAX_TEXT} characters`)
     if (text.includes('\0')) throw brineError('FIELD_INVALID', 'text', 'has a NUL character')
-    const { fault } = this.check(path, text)
+    const { fault } = await this.check(path, text)
     if (fault !== null) throw brineError('SLS_INVALID', placedText(fault, fault.message))
   }
 
@@ -195,8 +195,8 @@ export class SlsEditor {
       throw brineError('PRECONDITION_FAILED', place.path)
   }
 
-  #document({ path, file, root }: Place, { text, hash, changedUs }: Found): SlsDocument {
-    return { path, file, root, text, etag: etagOf(hash), changedUs, warnings: this.check(path, text).warnings }
+  async #document({ path, file, root }: Place, { text, hash, changedUs }: Found): Promise<SlsDocument> {
+    return { path, file, root, text, etag: etagOf(hash), changedUs, warnings: (await this.check(path, text)).warnings }
   }
 
   /** Where a path is, or would be: in the first root that has it, else in the first. */
