@@ -411,6 +411,35 @@ function addReactor(program: Command, context: Context): void {
   examples(list, 'brine reactor list')
   does(list, context, async (options: never) => (await import('./reactor.js')).list(terminal, options))
 
+  const show = formatted(remote(reactor.command('show <id>')))
+    .description('one rule')
+    .option('--versions', 'its versions: when, and by whom')
+    .option('--diff', 'what the newest version changed')
+  examples(show, 'brine reactor show restart-app\nbrine reactor show restart-app --versions')
+  does(show, context, async (id: never, options: never) => (await import('./reactor.js')).show(terminal, id, options))
+
+  const validate = reactor
+    .command('validate <path...>')
+    .description('check files of rules, SLS files, or directories of them, without a server; mistakes as file:line:column: message')
+  examples(validate, 'brine reactor validate reactor/\nbrine reactor validate rules.yaml deploy.sls /etc/salt/master.d/reactor.conf')
+  does(validate, context, async (paths: never) => (await import('./reactor-files.js')).validate(terminal, paths))
+
+  const pruning = (command: Command) =>
+    remote(command)
+      .option('--prune', 'also remove rules that the files do not have; those of the configuration stay')
+      .option('--owner <name>', 'with --prune: only rules of this owner')
+  const diff = pruning(reactor.command('diff <path...>')).description(
+    'what apply would change on a server, as patches; exit code 1 when anything would'
+  )
+  examples(diff, 'brine reactor diff reactor/\nbrine reactor diff reactor/ --prune')
+  does(diff, context, async (paths: never, options: never) => (await import('./reactor-files.js')).diff(terminal, paths, options))
+
+  const apply = pruning(reactor.command('apply <path...>'))
+    .description("make a server's rules, and the SLS files that they name relatively, what the files say; again: nothing to do")
+    .option('--dry-run', 'only say what would be done')
+  examples(apply, 'brine reactor apply reactor/ --dry-run\nbrine reactor apply reactor/ --prune --owner team-web')
+  does(apply, context, async (paths: never, options: never) => (await import('./reactor-files.js')).apply(terminal, paths, options))
+
   const test = formatted(remote(reactor.command('test [tag] [name=value...]')))
     .description(
       'what would be done about an event, by the rules of the configuration, or of a server (--url, --data, --event); nothing is executed'

@@ -1,0 +1,277 @@
+/**
+ * Rules in files, so that they can live in a repository:
+ *
+ *     rules:
+ *       - id: deploy
+ *         tag: salt/netapi/hook/ci/*
+ *         sls: [ci/deploy.sls]        # beside this file; on the server below its first reactor root
+ *
+ * Read and checked without a server; every mistake with its place.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, normalize, relative } from 'node:path'
+import micromatch from 'micromatch'
+import { Value } from 'typebox/value'
+import { isBrineError } from '../errors.js'
+import { toPlain } from '../shared/yaml.js'
+import { composeYaml, placeOf, YamlConstructor, YamlError, type YamlMapping, type YamlNode } from '../shared/yaml-compose.js'
+import type { RuleSpec } from '../store/store.js'
+import { checkSlsFile } from './check.js'
+import type { CompileSls } from './compiled.js'
+import { NewRule } from './rule-schema.js'
+import { checkRule, checkRuleId, RULE_DEFAULTS, type RuleInput, readConfigRules } from './rules.js'
+
+export interface Finding {
+  readonly file: string
+  /** From 1; 0: unknown. */
+  readonly line: number
+  readonly column: number
+  readonly message: string
+}
+
+/** A rule of a file; its `sls` as written there. */
+export interface FileRule {
+  readonly id: string
+  readonly spec: RuleSpec
+}
+
+export interface RuleFiles {
+  readonly rules: readonly FileRule[]
+  /** SLS files that rules name relatively, and what lies beside them to be imported: path below the reactor root → text. */
+  readonly sls: ReadonlyMap<string, string>
+  /** Files that were looked at. */
+  readonly files: readonly string[]
+  readonly errors: readonly Finding[]
+  readonly warnings: readonly Finding[]
+}
+
+/** Files of one look: a repository of rules has some hundreds. */
+const MAX_FILES = 10_000
+const MAX_BYTES = 8 * 1024 * 1024
+const SLS = /\.(?:sls|jinja|jinja2|j2)$/
+const RULES = /\.(?:ya?ml|conf)$/
+
+/** Reads files, and the files of directories (`*.yaml`, `*.yml`, `*.conf`, `*.sls`, `*.jinja`), and checks them. */
+export async function readRuleFiles(paths: readonly string[], compile: CompileSls): Promise<RuleFiles> {
+  const reader = new Reader(compile)
+  for (const path of paths) await reader.readPath(path)
+  reader.checkTogether()
+  return reader
+}
+
+class Reader implements RuleFiles {
+  readonly rules: FileRule[] = []
+  readonly sls = new Map<string, string>()
+  readonly files: string[] = []
+  readonly errors: Finding[] = []
+  readonly warnings: Finding[] = []
+  readonly #compile: CompileSls
+  readonly #places = new Map<string, Finding>()
+  readonly #checked = new Set<string>()
+
+  constructor(compile: CompileSls) {
+    this.#compile = compile
+  }
+
+  async readPath(path: string): Promise<void> {
+    const info = statSync(path, { throwIfNoEntry: false })
+    if (info === undefined) return this.#error({ file: path, line: 0, column: 0 }, 'does not exist')
+    for (const file of info.isDirectory() ? filesBelow(path) : [path]) {
+      if (SLS.test(file)) await this.#readSls(file)
+      else await this.#readRules(file, file === path)
+    }
+  }
+
+  /** What no single file can know. */
+  checkTogether(): void {
+    if (this.files.length === 0 && this.errors.length === 0) this.#error({ file: '', line: 0, column: 0 }, 'no rules and no SLS files here')
+  }
+
+  #error({ file, line, column }: Omit<Finding, 'message'>, message: string): void {
+    this.errors.push({ file, line, column, message })
+  }
+
+  async #readSls(file: string): Promise<string | null> {
+    const text = this.#text(file)
+    if (text === null || this.#checked.has(file)) return text
+    this.#checked.add(file)
+    this.files.push(file)
+    const { fault, warnings } = await checkSlsFile(file, text, this.#compile)
+    if (fault !== null) this.#error(fault, fault.message)
+    for (const { line, column, message } of warnings) this.warnings.push({ file, line, column, message })
+    return text
+  }
+
+  #text(file: string): string | null {
+    try {
+      if (statSync(file).size > MAX_BYTES) this.#error({ file, line: 0, column: 0 }, `is larger than ${MAX_BYTES} bytes`)
+      else return readFileSync(file, 'utf8')
+    } catch (error) {
+      this.#error(
+        { file, line: 0, column: 0 },
+        (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : (error as Error).message
+      )
+    }
+    return null
+  }
+
+  /** `named`: it was asked for itself; other YAML files in a directory may be anything. */
+  async #readRules(file: string, named: boolean): Promise<void> {
+    const text = this.#text(file)
+    if (text === null) return
+    try {
+      const [root] = composeYaml(text, file)
+      const rules = entryOf(root, 'rules')
+      const reactor = entryOf(root, 'reactor')
+      if (rules === null && reactor === null) {
+        if (named) this.#error({ file, line: 1, column: 1 }, "has neither 'rules' nor 'reactor'")
+        return
+      }
+      this.files.push(file)
+      const source = { file, text, values: new YamlConstructor(text, file) }
+      if (rules !== null) await this.#readList(rules, source)
+      if (reactor !== null) this.#readConfig(reactor, source)
+    } catch (error) {
+      if (!(error instanceof YamlError)) throw error
+      this.#error({ file, line: error.line, column: error.column }, error.reason)
+    }
+  }
+
+  async #readList(node: YamlNode, source: RuleText): Promise<void> {
+    if (node.kind !== 'sequence') return this.#error(placed(source, node), "'rules' must be a list")
+    for (const item of node.items) await this.#readRule(item, source)
+  }
+
+  async #readRule(node: YamlNode, source: RuleText): Promise<void> {
+    const value = toPlain(source.values.construct(node)) as Record<string, unknown>
+    const fault = ruleFault(value)
+    if (fault !== null) return this.#error(placed(source, (fault.field && entryOf(node, fault.field)) || node), fault.message)
+    const { id, ...spec } = value as unknown as RuleInput & { id: string }
+    const before = this.#places.get(id)
+    if (before !== undefined)
+      return this.#error(
+        placed(source, node),
+        `rule '${id}' is also in ${relative(dirname(source.file), before.file)}, line ${before.line}`
+      )
+    this.#places.set(id, { ...placed(source, node), message: '' })
+    for (const reference of spec.sls) await this.#readReference(reference, source, entryOf(node, 'sls') ?? node)
+    this.rules.push({ id, spec: { ...RULE_DEFAULTS, ...spec } })
+  }
+
+  /** Files that are named relatively lie beside the file of the rule, and go along with it. */
+  async #readReference(reference: string, source: RuleText, node: YamlNode): Promise<void> {
+    if (!isRelative(reference)) return
+    const dir = dirname(source.file)
+    const path = normalize(reference)
+    const isGlob = /[*?[]/.test(path)
+    const names = isGlob
+      ? filesBelow(dir)
+          .map(file => file.slice(dir.length + 1))
+          .filter(name => micromatch.isMatch(name, path, GLOB))
+      : [path]
+    if (names.length === 0) this.#error(placed(source, node), `'${reference}' means no file`)
+    for (const name of names) {
+      if (!isGlob && statSync(join(dir, name), { throwIfNoEntry: false })?.isFile() !== true) {
+        this.#error(placed(source, node), `'${reference}' does not exist`)
+        continue
+      }
+      const text = await this.#readSls(join(dir, name))
+      const other = this.sls.get(name)
+      if (text !== null && other !== undefined && other !== text)
+        this.#error(placed(source, node), `there is another '${name}' in another directory`)
+      else if (text !== null) this.sls.set(name, text)
+    }
+  }
+
+  /** The setting `reactor`, as it stands in a configuration. */
+  #readConfig(node: YamlNode, source: RuleText): void {
+    if (node.kind !== 'sequence') {
+      if (node.kind !== 'scalar')
+        this.#error(placed(source, node), "'reactor' must be a list of {tag: files}, or the path of a file with one")
+      return
+    }
+    for (const item of node.items) {
+      if (item.kind !== 'mapping' || item.pairs.length !== 1) {
+        this.#error(placed(source, item), 'is no mapping with one tag, and is left out')
+        continue
+      }
+      try {
+        const [rule] = readConfigRules([toPlain(source.values.construct(item))])
+        const sls = rule!.sls.map(file => (isRelative(file) ? `/${file}` : file))
+        checkRule({ ...rule!, sls })
+      } catch (error) {
+        if (!isBrineError(error)) throw error
+        this.#error(placed(source, item), error.message.replace(/^.*\n\s*/s, ''))
+      }
+    }
+  }
+}
+
+interface RuleText {
+  readonly file: string
+  readonly text: string
+  readonly values: YamlConstructor
+}
+
+export function isRelative(reference: string): boolean {
+  return !reference.startsWith('/') && !reference.startsWith('salt://')
+}
+
+function placed({ file, text }: RuleText, { at }: YamlNode): Omit<Finding, 'message'> {
+  return { file, ...placeOf(text, at) }
+}
+
+/** What stands under a key of a mapping; null when nothing does. */
+function entryOf(node: YamlNode | undefined, key: string): YamlNode | null {
+  if (node?.kind !== 'mapping') return null
+  return (node as YamlMapping).pairs.find(pair => pair.key.kind === 'scalar' && pair.key.text === key)?.value ?? null
+}
+
+/** The first thing that a rule of a file cannot have, and the field where it stands. */
+function ruleFault(value: unknown): { field: string; message: string } | null {
+  const errors = [...Value.Errors(NewRule, value)]
+  // Of a choice the choice itself says more than each of its branches; what is unknown says more than "schema is false".
+  const wrong =
+    errors.find(({ keyword }) => keyword === 'additionalProperties') ?? errors.find(({ keyword }) => keyword === 'anyOf') ?? errors[0]
+  if (wrong !== undefined) return { field: wrong.instancePath.split('/')[1] ?? unknownName(wrong), message: schemaText(wrong) }
+  const { id, ...spec } = value as RuleInput & { id?: string }
+  try {
+    if (id === undefined) return { field: '', message: "field 'id' is missing" }
+    checkRuleId(id)
+    const leaves = spec.sls.find(file => isRelative(file) && (/^\.\.(?:\/|$)/.test(normalize(file)) || normalize(file) === '.'))
+    if (leaves !== undefined) return { field: 'sls', message: `'${leaves}' leaves the directory of this file` }
+    checkRule({ ...RULE_DEFAULTS, ...spec, sls: spec.sls.map(file => (isRelative(file) ? `/${file}` : file)) })
+    return null
+  } catch (error) {
+    if (!isBrineError(error)) throw error
+    return { field: (error.values[0] ?? '').split(/[[.]/)[0]!, message: error.message }
+  }
+}
+
+type SchemaError = ReturnType<typeof Value.Errors>[number]
+
+function unknownName({ params }: SchemaError): string {
+  return (params as { additionalProperties?: string[] } | undefined)?.additionalProperties?.[0] ?? ''
+}
+
+function schemaText({ keyword, instancePath, params, message }: SchemaError): string {
+  const field = instancePath.slice(1).replaceAll('/', '.')
+  const names = (params as { additionalProperties?: string[]; requiredProperties?: string[] }) ?? {}
+  if (keyword === 'additionalProperties') return `field '${names.additionalProperties?.[0] ?? field}' is not known`
+  if (keyword === 'required') return `field '${names.requiredProperties?.[0] ?? field}' is missing`
+  if (keyword === 'anyOf') return `field '${field}' has none of the forms that it may have`
+  return field === '' ? `a rule ${message}` : `field '${field}' ${message}`
+}
+
+/** The files that concern rules, sorted; hidden ones left out. */
+function filesBelow(dir: string): string[] {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile() && (SLS.test(entry.name) || RULES.test(entry.name)))
+    .map(entry => join(entry.parentPath, entry.name))
+    .filter(file => !/(?:^|\/)(?:\.|node_modules\/)/.test(file.slice(dir.length + 1)))
+    .sort()
+    .slice(0, MAX_FILES)
+}
+
+/** Shell globs alone, as rules have them. */
+const GLOB = { posix: true, nobrace: true, noextglob: true, nonegate: true, noglobstar: true } as const
