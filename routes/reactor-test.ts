@@ -7,7 +7,7 @@ import { meantMinions } from '../src/jobs/target.js'
 import { refusals } from '../src/plugins/errors.js'
 import { RuleIndex } from '../src/reactor/match.js'
 import type { Rule } from '../src/reactor/rules.js'
-import { reactsTo } from '../src/reactor/scope.js'
+import { reactsTo, tooDeep } from '../src/reactor/scope.js'
 import { withoutSecretKeys } from '../src/reactor/secrets.js'
 import { asStored, type TrialRule, type TriedCall, tryRules } from '../src/reactor/trial.js'
 import type { Services } from '../src/services.js'
@@ -119,7 +119,9 @@ export const reactorTest: FastifyPluginAsyncTypebox = async app => {
     const { id, event } = await eventOf(services, body, caller)
     const { rules, texts } = candidatesOf(services, body, event.tag)
     const refusal = ({ tag }: TrialRule) =>
-      reactsTo({ tag }, event, services.config.reactor_max_depth) ? null : 'the loop guard: the reactor does not react to this event'
+      reactsTo({ tag }, event)
+        ? tooDeep(event, services.config.reactor_max_depth)
+        : 'the loop guard: the reactor does not react to this event'
     const matching = matchingRules(rules, event.tag)
     const trial = await tryRules(matching, event, { ...services.reactor.sls, texts, refusal })
     const data: unknown = JSON.parse(event.json)

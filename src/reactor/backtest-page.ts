@@ -7,7 +7,7 @@ import { type CompiledSls, type CompileSls, inSaltsOrder } from './compiled.js'
 import { RuleIndex } from './match.js'
 import { packed } from './performer.js'
 import type { Rule } from './rules.js'
-import { reactsTo } from './scope.js'
+import { reactsTo, tooDeep } from './scope.js'
 import { withoutSecretKeys } from './secrets.js'
 import { type SlsFiles, SlsMissing } from './sources.js'
 
@@ -146,7 +146,7 @@ export class Backtest {
 
   #matching(event: StoredEvent): BacktestRule[] {
     const found = this.#index.matching(event.tag) as unknown as (BacktestRule & { rank: number })[]
-    return found.filter(rule => reactsTo(rule, event, this.#o.maxDepth)).sort((a, b) => a.rank - b.rank)
+    return found.filter(rule => reactsTo(rule, event) && tooDeep(event, this.#o.maxDepth) === null).sort((a, b) => a.rank - b.rank)
   }
 
   async #filesOf(rule: BacktestRule): Promise<string[]> {

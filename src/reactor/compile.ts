@@ -48,6 +48,7 @@ export function compileSls(source: SlsSource, event: SlsEvent, { include, signat
     const { value, text } = renderSlsText(source.text, {
       tag: event.tag,
       json: event.json,
+      ...(event.events === undefined ? {} : { events: event.events }),
       file: source.file,
       loader: (name, from) => include(besideOf(name, from))?.text ?? null,
       ...(context === undefined ? {} : { context: context() }),

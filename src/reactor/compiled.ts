@@ -52,6 +52,8 @@ export interface SlsFault {
 export interface SlsEvent {
   readonly tag: string
   readonly json: string
+  /** All events of a window, oldest first; without: the event alone. */
+  readonly events?: readonly { readonly tag: string; readonly json: string }[]
 }
 
 /** Renders and parses one SLS for one event, at once where that is quick. Pure: it only looks at what it is given. Throws nothing but mistakes of brine itself. */

@@ -79,7 +79,8 @@ export class Compiler {
   }
 
   async #inThread(source: SlsSource, event: SlsEvent): Promise<CompiledSls> {
-    const answer = await this.#ask(source, { tag: event.tag, json: event.json })
+    const bare = ({ tag, json }: SlsEvent) => ({ tag, json })
+    const answer = await this.#ask(source, { ...bare(event), ...(event.events === undefined ? {} : { events: event.events.map(bare) }) })
     if ('error' in answer) throw new Error(answer.error)
     const { compiled, milliseconds } = answer
     if (compiled.fault?.kind === 'limit') this.#quarantine.stopped(source.text)

@@ -1,6 +1,6 @@
 import type { Caller } from '../auth/caller.js'
 import { isBrineError } from '../errors.js'
-import type { Cause, StoredEvent } from '../events/event.js'
+import type { Cause, NewEvent, StoredEvent } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import type { Published } from '../jobs/jobs.js'
 import type { Commands } from '../jobs/lowstate.js'
@@ -13,6 +13,8 @@ import { callWheel, WHEEL, wheelNewEvent, wheelRetEvent } from '../wheel/index.j
 import { backoffUs } from './backoff.js'
 import type { ReactionCall } from './compiled.js'
 import type { ReactorErrors } from './errors.js'
+import type { Guards } from './guards.js'
+import type { RuleOptions } from './options.js'
 import type { JobSettler } from './settle.js'
 
 export interface DispatcherOptions {
@@ -25,11 +27,15 @@ export interface DispatcherOptions {
   readonly clock: Clock
   /** The minion that runs `caller` reactions: the embedded one; null when there is none. */
   readonly callerMinion: string | null
-  /** Setting reactor_attempts. */
+  readonly guards: Pick<Guards, 'outcome'>
+  /** A rule's own attempts; null: those of the setting reactor_attempts. */
+  readonly retryOf: (rule: string) => RuleOptions['retry']
   readonly attempts: number
   readonly log: { warn(fields: object, text: string): void }
   /** Called with the time (microseconds) at which a reaction is to be tried again. */
   readonly retryAt: (us: number) => void
+  /** Called when plans that stood in line may go on. */
+  readonly released: () => void
 }
 
 /** Runner and wheel calls of reactions that run at the same time. When they are this many, the next reaction waits for one to end. */
@@ -93,7 +99,7 @@ export class Dispatcher {
     const kind = call.client as FunctionKind
     const context = this.#context(reaction, cause)
     const event = SERVER[kind].retEvent(functionCall(call), { return: INTERRUPTED, success: false }, context, this.#o.events)
-    await this.#o.store.reactions.settle(reaction.id, { state: 'failed' }, INTERRUPTED, this.#o.clock.nowUs(), [event])
+    await this.#settle(reaction, 'failed', INTERRUPTED, [event])
   }
 
   /** Why the call cannot be made at all; null when it can. */
@@ -143,7 +149,7 @@ export class Dispatcher {
       const event = SERVER[kind].retEvent(asked, outcome, context, this.#o.events)
       const error = outcome.success ? null : String(outcome.return).slice(0, MAX_ERROR)
       const state = outcome.success ? 'succeeded' : 'failed'
-      await this.#o.store.reactions.settle(reaction.id, { state }, error, this.#o.clock.nowUs(), [event])
+      await this.#settle(reaction, state, error, [event])
     } catch (error) {
       this.#o.log.warn({ err: error, reaction: reaction.id, jid: reaction.jid }, 'the outcome of a reaction could not be written')
     }
@@ -155,9 +161,10 @@ export class Dispatcher {
 
   /** Tries again later when that may help and nothing was published yet; else the reaction is a dead letter. */
   async #failed(reaction: ReactionRecord, event: StoredEvent, reason: string, mayHelp: boolean): Promise<void> {
-    if (!mayHelp || reaction.attempts + 1 >= this.#o.attempts) return this.#giveUp(reaction, event, reason)
+    const retry = this.#o.retryOf(reaction.rule)
+    if (!mayHelp || reaction.attempts + 1 >= (retry?.attempts ?? this.#o.attempts)) return this.#giveUp(reaction, event, reason)
     const nowUs = this.#o.clock.nowUs()
-    const retryUs = nowUs + backoffUs(reaction.attempts)
+    const retryUs = nowUs + backoffUs(reaction.attempts, retry)
     await this.#o.store.reactions.settle(reaction.id, { state: 'planned', retryUs }, reason.slice(0, MAX_ERROR), nowUs, [])
     this.#o.retryAt(retryUs)
   }
@@ -166,7 +173,17 @@ export class Dispatcher {
     const error = reason.slice(0, MAX_ERROR)
     const { rule, sls, section } = reaction
     const events = this.#o.errors.about({ rule, sls, section, state: 'dead', attempts: reaction.attempts + 1, error }, event)
-    await this.#o.store.reactions.settle(reaction.id, { state: 'dead' }, error, this.#o.clock.nowUs(), events)
+    await this.#settle(reaction, 'dead', error, events)
+  }
+
+  async #settle(
+    { id, rule, event }: ReactionRecord,
+    state: 'succeeded' | 'failed' | 'dead',
+    error: string | null,
+    events: readonly NewEvent[]
+  ): Promise<void> {
+    if ((await this.#o.store.reactions.settle(id, { state }, error, this.#o.clock.nowUs(), events)) > 0) this.#o.released()
+    await this.#o.guards.outcome(rule, event, error)
   }
 }
 

@@ -43,7 +43,7 @@ export function lintTemplate(source: string): LintWarning[] {
 class Lint {
   readonly warnings: LintWarning[] = []
   /** Names that hold event data. */
-  readonly #tainted = new Set(['data', 'tag'])
+  readonly #tainted = new Set(['data', 'tag', 'events'])
   /** The function and the key that the text so far has opened. */
   #fun = ''
   #key = ''

@@ -7,13 +7,15 @@ import { backoffUs } from './backoff.js'
 import { type CompiledReaction, type CompileSls, inSaltsOrder, type ReactionCall } from './compiled.js'
 import { type Dispatcher, MAX_ERROR } from './dispatch.js'
 import type { ReactorErrors } from './errors.js'
+import type { Guards } from './guards.js'
+import type { RuleOptions } from './options.js'
 import { keptText } from './secrets.js'
 import { type SlsFiles, SlsMissing } from './sources.js'
 
 export interface PerformerOptions {
   readonly store: {
     readonly events: Pick<Store['events'], 'get'>
-    readonly reactions: Pick<Store['reactions'], 'openPlans' | 'openReactions' | 'rendered' | 'renderFailed' | 'settle'>
+    readonly reactions: Pick<Store['reactions'], 'openPlans' | 'openReactions' | 'rendered' | 'renderFailed' | 'settle' | 'windowEvents'>
   }
   readonly files: Pick<SlsFiles, 'load'>
   readonly compile: CompileSls
@@ -21,9 +23,10 @@ export interface PerformerOptions {
   readonly errors: ReactorErrors
   readonly jids: Pick<JidSource, 'next'>
   readonly clock: Clock
-  /** Settings reactor_attempts and reactor_max_depth. */
+  readonly guards: Pick<Guards, 'paused' | 'outcome'>
+  /** A rule's own attempts; null: those of the setting reactor_attempts. */
+  readonly retryOf: (rule: string) => RuleOptions['retry']
   readonly attempts: number
-  readonly maxDepth: number
   readonly log: { warn(fields: object, text: string): void; info(fields: object, text: string): void }
 }
 
@@ -89,8 +92,9 @@ export class Performer {
     await Promise.allSettled(this.#busy.values())
   }
 
-  /** New plans were committed for these events. */
+  /** New plans were committed for these events. While the reactor is paused they wait on disk, and nobody waits for them. */
   planned(events: readonly StoredEvent[], plans: number): void {
+    if (this.#o.guards.paused()) return
     this.#open += plans
     this.#dirty = true
     for (const event of events) if (this.#kept.size < MAX_KEPT && event.json.length <= MAX_KEPT_CHARS) this.#kept.set(event.seq, event)
@@ -111,6 +115,14 @@ export class Performer {
 
   async #run(): Promise<void> {
     while (!this.#stopped) {
+      if (this.#o.guards.paused()) {
+        // What was fetched is in the store; it is fetched again when the reactor goes on.
+        this.#waiting = []
+        this.#dirty = true
+        this.#open = 0
+        await this.#next()
+        continue
+      }
       if (this.#dirty && this.#waiting.length === 0) await this.#fetch().catch(error => this.#stumbled(error))
       while (!this.#stopped && this.#busy.size < CONCURRENCY && this.#waiting.length > 0) this.#begin(this.#waiting.shift()!)
       const nothingToBegin = this.#waiting.length === 0 && !this.#dirty
@@ -144,7 +156,7 @@ export class Performer {
   }
 
   #begin(work: Work): void {
-    const done = this.#work(work)
+    const done = this.#work(withoutPaused(work, this.#o.guards))
       .catch(error => this.#stumbled(error))
       .finally(() => {
         this.#busy.delete(work.seq)
@@ -180,11 +192,27 @@ export class Performer {
   }
 
   async #work({ seq, plans, reactions }: Work): Promise<void> {
+    for (const windowed of plans.filter(isGathered)) await this.#workWindow(windowed)
+    const own = plans.filter(plan => !isGathered(plan))
+    if (own.length + reactions.length === 0) return
     const event = this.#kept.get(seq) ?? (await this.#o.store.events.get(seq))
     this.#kept.delete(seq)
-    if (event === null) return this.#eventGone(plans, reactions)
+    if (event === null) return this.#eventGone(own, reactions)
+    await this.#perform(own, reactions, event)
+  }
+
+  async #perform(plans: readonly PlanRecord[], reactions: readonly ReactionRecord[], event: ReactedTo): Promise<void> {
     const rendered = await this.#render(plans, event)
     for (const reaction of [...reactions, ...rendered].map(unpacked).sort(inSaltsOrder)) await this.#o.dispatcher.dispatch(reaction, event)
+  }
+
+  /** A plan for a window: the last event stands for all, with as many reactions behind it as any of them has. */
+  async #workWindow(plan: PlanRecord & { readonly gathered: Seq }): Promise<void> {
+    const events = await this.#o.store.reactions.windowEvents(plan.rule, plan.gathered)
+    const last = events[events.length - 1]
+    if (last === undefined) return this.#eventGone([plan], [])
+    const depth = Math.max(...events.map(({ cause }) => cause?.depth ?? 0))
+    await this.#perform([plan], [], { ...last, cause: { seq: last.cause?.seq ?? last.seq, depth }, events })
   }
 
   /** Retention was faster: there is nothing left to react to. */
@@ -197,7 +225,7 @@ export class Performer {
   }
 
   /** Renders the plans of an event and records what they ask for. A plan that fails does not hold up the others. */
-  async #render(plans: readonly PlanRecord[], event: StoredEvent): Promise<ReactionRecord[]> {
+  async #render(plans: readonly PlanRecord[], event: ReactedTo): Promise<ReactionRecord[]> {
     const compiled = new Map<PlanRecord, readonly CompiledReaction[]>()
     const texts = new Map<PlanRecord, string>()
     for (const plan of plans) {
@@ -212,10 +240,7 @@ export class Performer {
     return records.flat().filter(reaction => reaction.state === 'planned')
   }
 
-  async #compile(plan: PlanRecord, event: StoredEvent): Promise<Compiled | Failure> {
-    if ((event.cause?.depth ?? 0) >= this.#o.maxDepth) {
-      return { reason: `more than ${this.#o.maxDepth} reactions follow from one another (reactor_max_depth)`, mayHelp: false }
-    }
+  async #compile(plan: PlanRecord, event: ReactedTo): Promise<Compiled | Failure> {
     try {
       const { reactions, error, rendered } = await this.#o.compile(await this.#o.files.load(plan.sls), event)
       const kept = rendered === undefined ? {} : { rendered: keptText(rendered) }
@@ -229,8 +254,9 @@ export class Performer {
     }
   }
 
-  #record(plan: PlanRecord, calls: readonly CompiledReaction[], text?: string): Promise<readonly ReactionRecord[]> {
+  async #record(plan: PlanRecord, calls: readonly CompiledReaction[], text?: string): Promise<readonly ReactionRecord[]> {
     const reactions: NewReaction[] = calls.map(({ section, call }) => ({ section, call: packed(call), jid: this.#o.jids.next() }))
+    if (reactions.length === 0) await this.#o.guards.outcome(plan.rule, plan.event, null)
     return this.#o.store.reactions.rendered(plan.id, reactions, this.#o.clock.nowUs(), text)
   }
 
@@ -238,14 +264,17 @@ export class Performer {
   async #failed(plan: PlanRecord, event: StoredEvent, { reason, mayHelp, rendered }: Failure): Promise<void> {
     const error = reason.slice(0, MAX_ERROR)
     const attempts = plan.attempts + 1
-    const again = mayHelp && attempts < this.#o.attempts
+    const retry = this.#o.retryOf(plan.rule)
+    const again = mayHelp && attempts < (retry?.attempts ?? this.#o.attempts)
     const nowUs = this.#o.clock.nowUs()
-    const retryUs = again ? nowUs + backoffUs(plan.attempts) : null
+    const retryUs = again ? nowUs + backoffUs(plan.attempts, retry) : null
     const { rule, sls } = plan
     // Of attempts in between nobody needs to hear.
     const tell = !again || attempts === 1
     const events = tell ? this.#o.errors.about({ rule, sls, state: again ? 'failed' : 'dead', attempts, error }, event) : []
-    await this.#o.store.reactions.renderFailed(plan.id, error, retryUs, nowUs, events, rendered)
+    const released = await this.#o.store.reactions.renderFailed(plan.id, error, retryUs, nowUs, events, rendered)
+    if (released > 0) this.look()
+    if (!again) await this.#o.guards.outcome(rule, plan.event, error)
     this.#o.log.info({ rule, sls, event: event.seq, error, again }, 'an SLS could not be rendered')
     if (retryUs !== null) this.retryAt(retryUs)
   }
@@ -254,6 +283,18 @@ export class Performer {
   #done(plans: readonly PlanRecord[]): void {
     this.#open = Math.max(0, this.#open - plans.filter(plan => plan.attempts === 0).length)
   }
+}
+
+/** An event, or the last one of a window and all its events. */
+type ReactedTo = StoredEvent & { readonly events?: readonly StoredEvent[] }
+
+function isGathered(plan: PlanRecord): plan is PlanRecord & { readonly gathered: Seq } {
+  return plan.gathered !== null
+}
+
+/** What was fetched before its rule was paused is held in the store now. */
+function withoutPaused({ seq, plans, reactions }: Work, guards: Pick<Guards, 'paused'>): Work {
+  return { seq, plans: plans.filter(({ rule }) => !guards.paused(rule)), reactions: reactions.filter(({ rule }) => !guards.paused(rule)) }
 }
 
 /** Why a plan has no reactions, and whether another attempt may have. */

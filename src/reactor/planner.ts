@@ -1,19 +1,27 @@
-import type { Seq, StoredEvent } from '../events/event.js'
-import type { NewPlan, Store } from '../store/store.js'
-import type { Rules } from './rules.js'
-import { reactsTo } from './scope.js'
+import type { NewEvent, Seq, StoredEvent } from '../events/event.js'
+import type { Clock } from '../shared/clock.js'
+import type { NewPlan, PlanChanges, Store } from '../store/store.js'
+import type { ReactorErrors } from './errors.js'
+import { isActive, judge } from './gate.js'
+import type { Guards } from './guards.js'
+import type { Rule, Rules } from './rules.js'
+import { reactsTo, tooDeep } from './scope.js'
 import type { SlsFiles } from './sources.js'
+import { type Fired, Windows } from './windows.js'
 
 export interface PlannerOptions {
   readonly store: {
     readonly events: Pick<Store['events'], 'read' | 'watch' | 'head'>
-    readonly reactions: Pick<Store['reactions'], 'cursor' | 'plan'>
+    readonly reactions: Pick<Store['reactions'], 'cursor' | 'plan' | 'windows' | 'windowEvents' | 'release' | 'waiting'>
   }
-  readonly rules: Pick<Rules, 'matching'>
+  readonly rules: Pick<Rules, 'matching' | 'find' | 'all'>
   readonly files: Pick<SlsFiles, 'expand'>
+  readonly guards: Pick<Guards, 'load' | 'paused' | 'pass' | 'changes' | 'changed'>
+  readonly errors: Pick<ReactorErrors, 'about'>
+  readonly clock: Clock
   readonly maxDepth: number
   readonly log: { warn(fields: object, text: string): void }
-  /** Called after each commit with the events that have new plans. */
+  /** Called after each commit with the events that have new plans to work on. */
   readonly planned: (events: readonly StoredEvent[], plans: number) => void
 }
 
@@ -25,6 +33,8 @@ const MAX_RECENT_CHARS = 16 * 1024 * 1024
 /** Where nothing matches, the cursor is written this often: events that are looked at twice after a crash cost little, a write per event would not. */
 const CURSOR_EVERY_EVENTS = 10_000
 const CURSOR_EVERY_MS = 1000
+/** Longest wait until the clock is looked at again. */
+const LOOK_MS = 1000
 /** Wait before the store is asked again when it could not write (disk full, too busy). */
 const RETRY_MS = 500
 
@@ -45,6 +55,14 @@ export class Planner {
   #running: Promise<void> | null = null
   #wake: (() => void) | null = null
   #timer: NodeJS.Timeout | null = null
+  readonly #windows = new Windows()
+  /** Rules with plans that wait until the rule is active. */
+  readonly #inactive = new Set<string>()
+  /** Resolves when the next look at log and clock is over. */
+  #turn: Promise<void> = Promise.resolve()
+  #turned = () => {}
+  /** What is in memory may not be what is in the store. */
+  #astray = false
 
   constructor(options: PlannerOptions) {
     this.#o = options
@@ -60,11 +78,23 @@ export class Planner {
     if (!this.#stopped) return
     this.#stopped = false
     this.#unwatch = this.#o.store.events.watch(events => this.#gather(events))
-    this.#planned = this.#written = await this.#o.store.reactions.cursor()
+    await this.#load()
     this.#head = Math.max(this.#head, this.#planned, await this.#o.store.events.head())
-    this.#timer = setInterval(() => this.#wake?.(), CURSOR_EVERY_MS)
-    this.#timer.unref()
     this.#running = this.#run()
+  }
+
+  /** Windows closed early because there were too many, since the start. */
+  get early(): number {
+    return this.#windows.early
+  }
+
+  /** Looks at the clock now: for tests, whose clock is their own. Resolves when what was due is planned. */
+  async look(): Promise<void> {
+    // Twice: the turn under way may have looked at the clock already.
+    for (let turn = 0; turn < 2; turn++) {
+      this.#wake?.()
+      await this.#turn
+    }
   }
 
   /** Ends after the batch at hand and writes the cursor. */
@@ -72,10 +102,21 @@ export class Planner {
     this.#stopped = true
     this.#unwatch?.()
     this.#unwatch = null
-    if (this.#timer) clearInterval(this.#timer)
     this.#wake?.()
     await this.#running
+    this.#turned()
     this.#running = null
+  }
+
+  async #load(): Promise<void> {
+    const { reactions } = this.#o.store
+    await this.#windows.load(reactions)
+    await this.#o.guards.load()
+    this.#planned = this.#written = await reactions.cursor()
+    for (const rule of this.#o.rules.all()) {
+      if (rule.outside === 'hold' && ((await reactions.waiting(rule.id)).inactive ?? 0) > 0) this.#inactive.add(rule.id)
+    }
+    this.#astray = false
   }
 
   #gather(events: readonly StoredEvent[]): void {
@@ -99,23 +140,30 @@ export class Planner {
     let cursorDue = performance.now() + CURSOR_EVERY_MS
     while (!this.#stopped) {
       try {
+        if (this.#astray) await this.#load()
+        // Before the log is looked at: what comes after this moment belongs to no window that was over by then.
+        const nowUs = this.#o.clock.nowUs()
         for await (const { events, upTo } of this.#ahead()) {
           await this.#plan(events, upTo)
           if (this.#stopped) break
         }
         const behind = this.#planned - this.#written
         if (behind >= CURSOR_EVERY_EVENTS || (behind > 0 && performance.now() >= cursorDue)) {
-          await this.#write([], this.#planned)
+          await this.#write(new Batch(), this.#planned)
           cursorDue = performance.now() + CURSOR_EVERY_MS
         }
-        if (!this.#stopped && this.#head <= this.#planned) await this.#moved()
+        if (!this.#stopped && this.#head <= this.#planned) {
+          await this.#byTheClock(nowUs)
+          await this.#moved()
+        }
       } catch (error) {
+        this.#astray = true
         this.#o.log.warn({ err: error, cursor: this.#planned }, 'the reactor could not plan; it tries again')
         await pause(RETRY_MS)
       }
     }
     // The last look at the cursor is not worth failing for: what was planned is in the store.
-    if (this.#planned > this.#written) await this.#write([], this.#planned).catch(() => {})
+    if (this.#planned > this.#written && !this.#astray) await this.#write(new Batch(), this.#planned).catch(() => {})
   }
 
   /** The next events in order: from memory while they are there, else from the log. `upTo`: all events up to here have been given. */
@@ -144,51 +192,154 @@ export class Planner {
   }
 
   async #plan(events: readonly StoredEvent[], upTo: Seq): Promise<void> {
-    const plans: NewPlan[] = []
-    const reacting: StoredEvent[] = []
-    for (const event of events) {
-      const before = plans.length
-      await this.#match(event, plans)
-      if (plans.length > before) reacting.push(event)
-    }
-    if (plans.length > 0) {
-      await this.#write(plans, upTo)
-      this.#o.planned(reacting, plans.length)
-    }
+    const batch = new Batch()
+    for (const event of events) await this.#match(event, batch)
+    const last = events[events.length - 1]
+    if (last !== undefined) await this.#fire(this.#windows.due(last.stampUs), batch)
+    // Where nothing but the cursor moves, it is written now and then.
+    if (!batch.isEmpty || this.#windows.changed || this.#o.guards.changed) await this.#write(batch, upTo)
     this.#planned = upTo
   }
 
   /** The same SLS file reached by several rules is rendered once, as in Salt: for the first of them. */
-  async #match(event: StoredEvent, plans: NewPlan[]): Promise<void> {
+  async #match(event: StoredEvent, batch: Batch): Promise<void> {
     const rules = this.#o.rules.matching(event.tag)
     if (rules.length === 0) return
     const seen = new Set<string>()
-    for (const rule of rules) {
-      if (!reactsTo(rule, event, this.#o.maxDepth)) continue
-      for (const reference of rule.sls) {
-        // Most references name one file: only globs are worth leaving the turn for.
-        const files = /[*?[]/.test(reference) ? await this.#o.files.expand(reference) : [reference]
-        for (const sls of files) {
-          if (seen.has(sls)) continue
-          plans.push({ event: event.seq, rule: rule.id, version: rule.version, sls, position: seen.size })
-          seen.add(sls)
-        }
-      }
+    for (const rule of rules) if (reactsTo(rule, event)) await this.#judge(rule, event, seen, batch)
+  }
+
+  async #judge(rule: Rule, event: StoredEvent, seen: Set<string>, batch: Batch): Promise<void> {
+    const deep = tooDeep(event, this.#o.maxDepth)
+    if (deep !== null) return this.#stop(rule, event, { error: deep, blocked: 'depth' }, batch)
+    const verdict = judge(rule, event, this.#windows)
+    if (verdict.kind === 'nothing') return
+    if (verdict.kind === 'fault') return this.#stop(rule, event, { error: verdict.error }, batch)
+    await this.#fire(verdict.fired, batch)
+    if (verdict.kind === 'gathered') return
+    const { stopped, events } = this.#o.guards.pass(rule, event)
+    batch.events.push(...events)
+    if (stopped !== null) {
+      const { blocked, error } = stopped
+      batch.events.push(...stopped.events)
+      await this.#add(rule, event.seq, { blocked, error }, new Set(), batch)
+      return
+    }
+    const more = { held: verdict.inactive ? ('inactive' as const) : null, slot: slotOf(rule, verdict.slot) }
+    if (verdict.inactive) this.#inactive.add(rule.id)
+    const before = batch.plans.length
+    await this.#add(rule, event.seq, more, seen, batch)
+    if (batch.plans.length > before) batch.reacting.add(event)
+  }
+
+  /** A dead letter from the beginning, and the event that tells of it. */
+  async #stop(rule: Rule, event: StoredEvent, about: Pick<NewPlan, 'error' | 'blocked'>, batch: Batch): Promise<void> {
+    const error = about.error ?? ''
+    for (const sls of await this.#add(rule, event.seq, about, new Set(), batch)) {
+      batch.events.push(...this.#o.errors.about({ rule: rule.id, sls, state: 'dead', attempts: 0, error }, event))
     }
   }
 
-  async #write(plans: readonly NewPlan[], upTo: Seq): Promise<void> {
-    await this.#o.store.reactions.plan(plans, upTo)
-    this.#written = upTo
+  /** Plans for windows that are closed. */
+  async #fire(fired: readonly Fired[], batch: Batch): Promise<void> {
+    for (const { rule: id, version, sls, first, last, stampUs, slot } of fired) {
+      const rule = this.#o.rules.find(id)
+      // What was gathered for a rule that is gone, or switched off, is still reacted to, once.
+      const as = rule?.enabled ? rule : { id, version, sls }
+      const passed =
+        rule === null ? { stopped: null, events: [] } : this.#o.guards.pass(rule, { seq: last, stampUs, tag: rule.tag, cause: null })
+      batch.events.push(...passed.events, ...(passed.stopped?.events ?? []))
+      const about = passed.stopped === null ? { slot: rule === null ? null : slotOf(rule, slot) } : passed.stopped
+      const { blocked, error, slot: line } = about as Partial<NewPlan>
+      await this.#add(as, last, { gathered: first, blocked: blocked ?? null, error: error ?? null, slot: line ?? null }, new Set(), batch)
+    }
   }
 
-  /** Until there are events, or the timer says that the cursor may be due. */
+  /** A plan per file; returns the files. */
+  async #add(
+    { id, version, sls }: Pick<Rule, 'id' | 'version' | 'sls'>,
+    event: Seq,
+    more: Partial<NewPlan>,
+    seen: Set<string>,
+    batch: Batch
+  ): Promise<readonly string[]> {
+    const added: string[] = []
+    for (const reference of sls) {
+      // Most references name one file: only globs are worth leaving the turn for.
+      const files = /[*?[]/.test(reference) ? await this.#o.files.expand(reference) : [reference]
+      for (const file of files) {
+        if (seen.has(file)) continue
+        batch.plans.push({ event, rule: id, version, sls: file, position: seen.size, ...more })
+        seen.add(file)
+        added.push(file)
+      }
+    }
+    return added
+  }
+
+  /** What is due although nothing happens: windows whose time is over, rules that are active again. */
+  async #byTheClock(nowUs: number): Promise<void> {
+    const fired = this.#windows.due(nowUs)
+    if (fired.length > 0 || this.#windows.changed) {
+      const batch = new Batch()
+      await this.#fire(fired, batch)
+      await this.#write(batch, this.#planned)
+    }
+    for (const id of this.#inactive) {
+      const rule = this.#o.rules.find(id)
+      if (rule !== null && rule.outside === 'hold' && !isActive(rule, nowUs)) continue
+      const released = await this.#o.store.reactions.release(id, 'inactive')
+      this.#inactive.delete(id)
+      this.#o.planned([], released)
+    }
+  }
+
+  async #write({ plans, events, reacting }: Batch, upTo: Seq): Promise<void> {
+    // Now, and not when they were made: a rule that is paused from here on has all of its plans held.
+    const placed = plans.map(plan => (this.#o.guards.paused(plan.rule) ? { ...plan, held: 'paused' as const } : plan))
+    const changes: PlanChanges = { ...this.#windows.changes(), states: this.#o.guards.changes(), events }
+    await this.#o.store.reactions.plan(placed, upTo, changes)
+    this.#written = upTo
+    const live = placed.filter(plan => !isDead(plan) && !plan.held)
+    // Those that stand in line are not counted as waiting for this process: they wait for one another.
+    if (live.length > 0) this.#o.planned([...reacting], live.filter(plan => !plan.slot).length)
+  }
+
+  /** Until there are events, or the clock is to be looked at: something is due, or the cursor may be. */
   async #moved(): Promise<void> {
+    this.#turned()
+    this.#turn = new Promise(resolve => {
+      this.#turned = resolve
+    })
+    const dueMs = (this.#windows.nextUs - this.#o.clock.nowUs()) / 1000
     await new Promise<void>(resolve => {
       this.#wake = resolve
+      this.#timer = setTimeout(resolve, Math.min(LOOK_MS, Math.max(1, dueMs)))
+      this.#timer.unref()
     })
     this.#wake = null
+    if (this.#timer) clearTimeout(this.#timer)
   }
+}
+
+/** What is written together. */
+class Batch {
+  readonly plans: NewPlan[] = []
+  readonly events: NewEvent[] = []
+  /** Events that are reacted to by themselves: whoever works on them need not read them again. */
+  readonly reacting = new Set<StoredEvent>()
+
+  get isEmpty(): boolean {
+    return this.plans.length + this.events.length === 0
+  }
+}
+
+function isDead({ error, blocked }: NewPlan): boolean {
+  return (error ?? null) !== null || (blocked ?? null) !== null
+}
+
+function slotOf({ concurrency }: Pick<Rule, 'concurrency'>, key: string | null): NonNullable<NewPlan['slot']> | null {
+  return concurrency === null || key === null ? null : { key, limit: concurrency.limit }
 }
 
 function pause(ms: number): Promise<void> {

@@ -16,6 +16,7 @@ import type { CompileSls, ReactionCall } from './compiled.js'
 import { Compiler } from './compiler.js'
 import { Dispatcher } from './dispatch.js'
 import { ReactorErrors } from './errors.js'
+import { Guards } from './guards.js'
 import { masterCompiler } from './master.js'
 import { Performer } from './performer.js'
 import { Planner } from './planner.js'
@@ -75,6 +76,9 @@ export class Reactor {
   /** SLS files below `reactor_roots`, to be managed. */
   readonly editor: SlsEditor
   #reloader: RuleReloader | null = null
+  /** What pauses, limits and breaks rules. */
+  readonly guards: Guards
+  readonly #errors: ReactorErrors
   #rules: Rules | null = null
   #planner: Planner | null = null
 
@@ -83,19 +87,24 @@ export class Reactor {
     const { config, store, events, hub, commands, jids, clock, log } = options
     const attempts = config.reactor_attempts
     const errors = new ReactorErrors(events, store.events.epoch)
+    this.#errors = errors
+    const ruleOf = (id: string) => this.#rules?.find(id) ?? null
+    this.guards = new Guards({ store: store.reactions, events, clock, ruleOf, log })
+    const { guards } = this
+    const retryOf = (id: string) => ruleOf(id)?.retry ?? null
+    const released = () => this.#performer.look()
     this.#files = new SlsFiles({ fileRoots: config.file_roots })
-    this.#settler = new JobSettler({ store, hub, clock, log })
+    this.#settler = new JobSettler({ store, hub, guards, clock, released, log })
     const callerMinion = config.embedded_minion ? config.embedded_minion_id : null
     const retryAt = (us: number) => this.#performer.retryAt(us)
-    const about = { store, events, commands, errors, clock, attempts, log }
-    this.#dispatcher = new Dispatcher({ ...about, settler: this.#settler, caller: REACTOR, callerMinion, retryAt })
+    const about = { store, events, commands, errors, guards, clock, attempts, retryOf, log }
+    this.#dispatcher = new Dispatcher({ ...about, settler: this.#settler, caller: REACTOR, callerMinion, retryAt, released })
     const facts = { fileRoots: config.file_roots }
     this.#compiler = new Compiler({ here: masterCompiler(this.#files, facts), facts })
     const { compile } = this.#compiler
     this.sls = { files: this.#files, compile }
     this.editor = new SlsEditor({ roots: config.reactor_roots, store, events, clock, compile })
-    const maxDepth = config.reactor_max_depth
-    this.#performer = new Performer({ ...about, files: this.#files, compile, dispatcher: this.#dispatcher, jids, maxDepth })
+    this.#performer = new Performer({ ...about, files: this.#files, compile, dispatcher: this.#dispatcher, jids })
   }
 
   /**
@@ -108,7 +117,11 @@ export class Reactor {
     const configured = readConfigRules(reactorItems(config.reactor))
     this.#rules = await Rules.open({ store, events, clock, config: configured })
     const planned = (reacting: readonly StoredEvent[], plans: number) => this.#performer.planned(reacting, plans)
-    this.#planner = new Planner({ store, rules: this.#rules, files: this.#files, maxDepth: config.reactor_max_depth, log, planned })
+    const { guards } = this
+    const of = { store, rules: this.#rules, files: this.#files, guards, errors: this.#errors, clock, log, planned }
+    this.#planner = new Planner({ ...of, maxDepth: config.reactor_max_depth })
+    // Before anything is done: a reactor that was paused does nothing.
+    await guards.load()
     await this.#endInterrupted()
     this.#settler.start()
     this.#performer.start()
@@ -158,8 +171,31 @@ export class Reactor {
 
   /** Looks now for what is due and for jobs that are over: for tests, whose clock is their own. */
   async look(): Promise<void> {
+    await this.#planner?.look()
     this.#performer.look()
     await this.#settler.sweep()
+  }
+
+  /** True while it only plans and does not act. */
+  get paused(): boolean {
+    return this.guards.paused()
+  }
+
+  /** What is planned from now on waits: of one rule, or (without an id) of all. False: it was paused already. @throws NOT_FOUND, STORE_… */
+  async pause(author: Author, rule?: string): Promise<boolean> {
+    return this.#setPaused(author, rule, true)
+  }
+
+  /** What waited goes on, in its order. False: it was not paused. Also for a rule that is gone: what waits because of it is not lost. */
+  async resume(author: Author, rule?: string): Promise<boolean> {
+    return this.#setPaused(author, rule, false)
+  }
+
+  async #setPaused(author: Author, rule: string | undefined, paused: boolean): Promise<boolean> {
+    if (rule !== undefined && !this.guards.paused(rule)) this.rules.get(rule)
+    const done = await this.guards.setPaused(rule ?? null, paused, author)
+    this.#performer.look()
+    return done
   }
 
   /**

@@ -51,6 +51,8 @@ export interface EventContext extends RenderOptions {
   /** The event's data; or `json`, its text, which keeps the order of keys and the kind of numbers. */
   readonly data?: Readonly<Record<string, unknown>>
   readonly json?: string
+  /** All events of a window, as `events` in the template: a list of `{tag, data}`, oldest first. Without them it has this event alone. */
+  readonly events?: readonly { readonly tag: string; readonly json: string }[]
   /** Further names: `salt`, `grains`, `pillar`, `opts`, `saltenv` … */
   readonly context?: Readonly<Record<string, unknown>>
 }
@@ -192,8 +194,22 @@ function jsonErrors<T>(file: string | undefined, read: () => T): T {
 // ---- running -----------------------------------------------------------------------------------------------------------------------------
 
 function eventContext(event: EventContext): Record<string, unknown> {
-  const data = event.json === undefined ? toValue(event.data ?? {}) : loadJson(event.json, new Budget())
-  return { ...event.context, tag: event.tag, data: data instanceof PyDict ? withOwnData(data) : data }
+  const data = dataOf(event.json === undefined ? toValue(event.data ?? {}) : loadJson(event.json, new Budget()))
+  const events = (event.events ?? [event]).map(each =>
+    eventDict(each.tag, each === event ? data : dataOf(loadJson(each.json!, new Budget())))
+  )
+  return { ...event.context, tag: event.tag, data, events }
+}
+
+function eventDict(tag: string, data: Value): PyDict {
+  const dict = new PyDict()
+  dict.set('tag', tag)
+  dict.set('data', data)
+  return dict
+}
+
+function dataOf(data: Value): Value {
+  return data instanceof PyDict ? withOwnData(data) : data
 }
 
 /** `data['data']` reaches the event itself when the event has no such field; the field does not exist otherwise (`'data' in data`). */

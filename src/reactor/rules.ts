@@ -122,6 +122,11 @@ export class Rules {
     return this.#rules.has(id)
   }
 
+  /** Null when there is none of this id. */
+  find(id: string): Rule | null {
+    return this.#rules.get(id) ?? null
+  }
+
   /** @throws NOT_FOUND */
   get(id: string): Rule {
     const rule = this.#rules.get(id)

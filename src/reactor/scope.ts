@@ -9,13 +9,17 @@ const OWN_TAGS = 'salt/reactor/'
  *
  * - Runner and wheel events of reactions (`user: Reactor`) are never reacted to, as in Salt. Jobs of reactions may be, as there.
  * - The reactor's own events only reach rules that name them: a broken rule for `*` would otherwise react to its own errors.
- * - Events with more reactions behind them than `maxDepth` are not planned at all. Those exactly that deep are, and become dead letters: the
- *   end of the chain is on record.
+ * - Events with so many reactions behind them as `reactor_max_depth` says are planned as dead letters: the end of the chain is on record, and
+ *   may be driven on by hand (`tooDeep`).
  */
-export function reactsTo(rule: Pick<Rule, 'tag'>, event: StoredEvent, maxDepth: number): boolean {
-  if ((event.cause?.depth ?? 0) > maxDepth) return false
+export function reactsTo(rule: Pick<Rule, 'tag'>, event: StoredEvent): boolean {
   if (event.tag.startsWith(OWN_TAGS)) return rule.tag.startsWith(OWN_TAGS)
   return !isByReactor(event)
+}
+
+/** Why no reaction may follow from an event that has so many behind it; null when one may. */
+export function tooDeep({ cause }: Pick<StoredEvent, 'cause'>, maxDepth: number): string | null {
+  return (cause?.depth ?? 0) < maxDepth ? null : `more than ${maxDepth} reactions follow from one another (reactor_max_depth)`
 }
 
 /** True for events that the reactor tells of its own errors: none is told about those. */

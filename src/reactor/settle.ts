@@ -4,6 +4,7 @@ import { returnOfEvent } from '../jobs/return.js'
 import type { Clock } from '../shared/clock.js'
 import type { JobRecord, ReactionRecord, ReturnRecord, Store } from '../store/store.js'
 import type { ReactionCall } from './compiled.js'
+import type { Guards } from './guards.js'
 
 export interface JobSettlerOptions {
   readonly store: {
@@ -11,7 +12,10 @@ export interface JobSettlerOptions {
     readonly reactions: Pick<Store['reactions'], 'inState' | 'settle'>
   }
   readonly hub: Pick<Hub, 'listen'>
+  readonly guards: Pick<Guards, 'outcome'>
   readonly clock: Clock
+  /** Called when plans that stood in line may go on. */
+  readonly released: () => void
   readonly log: { warn(fields: object, text: string): void }
 }
 
@@ -22,7 +26,7 @@ const SWEEP_MS = 10_000
 const SWEEP_LIMIT = 1000
 
 interface Expected {
-  readonly reaction: number
+  readonly reaction: Pick<ReactionRecord, 'id' | 'rule' | 'event'>
   /** Who has still to return; null until the publish has said who is expected. */
   open: Set<string> | null
   readonly returned: Set<string>
@@ -64,7 +68,7 @@ export class JobSettler {
   /** A reaction's job is about to be published: minions may return before the publish resolves. */
   expect(reaction: ReactionRecord): void {
     if (this.#expected.size >= MAX_EXPECTED) return
-    this.#expected.set(reaction.jid, { reaction: reaction.id, open: null, returned: new Set(), failed: [] })
+    this.#expected.set(reaction.jid, { reaction, open: null, returned: new Set(), failed: [] })
   }
 
   /** It was published to these minions. */
@@ -96,7 +100,7 @@ export class JobSettler {
     const job = await this.#o.store.jobs.get(reaction.jid)
     if (job?.state === 'running') return
     this.#expected.delete(reaction.jid)
-    await this.#settle(reaction.id, job === null ? 'its job is no longer kept' : whatFailed(job, await this.#o.store.jobs.returns(job.jid)))
+    await this.#settle(reaction, job === null ? 'its job is no longer kept' : whatFailed(job, await this.#o.store.jobs.returns(job.jid)))
   }
 
   #onReturn(event: StoredEvent): void {
@@ -119,14 +123,21 @@ export class JobSettler {
   }
 
   /** Never rejects: what could not be written now, the sweep finds again. */
-  #settle(reaction: number, error: string | null): Promise<void> {
-    const state = error === null ? 'succeeded' : 'failed'
-    const settling = this.#o.store.reactions
-      .settle(reaction, { state }, error, this.#o.clock.nowUs(), [])
-      .catch(error => this.#o.log.warn({ err: error, reaction }, 'the end of a reaction could not be written; it is tried again'))
+  #settle(reaction: Expected['reaction'], error: string | null): Promise<void> {
+    const settling = this.#end(reaction, error)
+      .catch(error =>
+        this.#o.log.warn({ err: error, reaction: reaction.id }, 'the end of a reaction could not be written; it is tried again')
+      )
       .finally(() => this.#settling.delete(settling))
     this.#settling.add(settling)
     return settling
+  }
+
+  async #end({ id, rule, event }: Expected['reaction'], error: string | null): Promise<void> {
+    const state = error === null ? 'succeeded' : 'failed'
+    const released = await this.#o.store.reactions.settle(id, { state }, error, this.#o.clock.nowUs(), [])
+    if (released > 0) this.#o.released()
+    await this.#o.guards.outcome(rule, event, error)
   }
 }
 

@@ -337,14 +337,66 @@ export interface NewPlan {
   readonly sls: string
   /** Place among the event's plans: rule order, then order of files. */
   readonly position: number
+  /** It waits, and is not worked on until it is released. */
+  readonly held?: Held | null
+  /** A guard has stopped it: it is a dead letter from the beginning, with `error`. */
+  readonly blocked?: Blocked | null
+  /** Set where it is a dead letter from the beginning: why. */
+  readonly error?: string | null
+  /** It reacts to a window of events: the first one, which names the window; `event` is the last one. */
+  readonly gathered?: Seq | null
+  /** The line in which it stands: of its rule's events with this key so many are worked on at a time, reactions included. */
+  readonly slot?: { readonly key: string; readonly limit: number } | null
+}
+
+/** Why a plan waits: its rule is paused, or not active now, or others of its key come first. */
+export type Held = 'paused' | 'inactive' | 'concurrency'
+/** The guard that stopped a plan. */
+export type Blocked = 'depth' | 'rate_limit' | 'breaker'
+
+/** Events that a rule gathers under a key. */
+export interface WindowRecord {
+  readonly rule: string
+  readonly key: string
+  /** The event that opened it; names the window. */
+  readonly first: Seq
+  readonly dueUs: number
+  /** JSON-like; the reactor's. */
+  readonly body: unknown
+}
+
+/** What is kept of a rule's guards; rule '' is the reactor itself. */
+export interface RuleState {
+  readonly rule: string
+  readonly paused: boolean
+  /** JSON-like; the reactor's. */
+  readonly body: unknown
+}
+
+/** What changes together with the plans of some events. */
+export interface PlanChanges {
+  readonly windows?: readonly WindowRecord[]
+  /** Windows that are closed. */
+  readonly closed?: readonly { readonly rule: string; readonly key: string }[]
+  /** Events that join a window. */
+  readonly gathered?: readonly { readonly rule: string; readonly first: Seq; readonly event: Seq }[]
+  /** Events of a window that nobody needs any more: those before this one. */
+  readonly forgotten?: readonly { readonly rule: string; readonly first: Seq; readonly before: Seq }[]
+  readonly states?: readonly RuleState[]
+  readonly events?: readonly NewEvent[]
 }
 
 /** planned → rendered (its reactions exist) | failed (will be tried again at `retryUs`) | dead (a dead letter, until it is driven again). */
 export type PlanState = 'planned' | 'rendered' | 'failed' | 'dead'
 
-export interface PlanRecord extends NewPlan {
+export interface PlanRecord extends Omit<NewPlan, 'slot'> {
   readonly id: number
   readonly state: PlanState
+  readonly held: Held | null
+  readonly blocked: Blocked | null
+  /** Driven again by hand: the guards let it pass. */
+  readonly forced: boolean
+  readonly gathered: Seq | null
   readonly error: string | null
   readonly attempts: number
   /** When it last moved; 0 before it was worked on. */
@@ -354,7 +406,8 @@ export interface PlanRecord extends NewPlan {
 export interface PlanQuery {
   readonly rule?: string
   readonly event?: Seq
-  readonly state?: PlanState
+  /** `held` and `blocked`: those that wait, and those that a guard stopped, whatever their state. */
+  readonly state?: PlanState | 'held' | 'blocked'
   readonly fromUs?: number
   readonly untilUs?: number
   /** Plans with a smaller id: where the next page starts (newest first). */
@@ -388,6 +441,8 @@ export interface ReactionRecord extends NewReaction {
   readonly sls: string
   readonly state: ReactionState
   readonly error: string | null
+  /** It waits: its rule is paused. */
+  readonly held: Held | null
   readonly attempts: number
   readonly plannedUs: number
   readonly changedUs: number
@@ -412,13 +467,32 @@ export interface ReactionQuery {
 export interface ReactionStore {
   /** Everything up to here has been matched and planned. */
   cursor(): Promise<Seq>
-  /** Writes the plans that are not there yet and moves the cursor to `upTo` (never back), in one transaction. */
-  plan(plans: readonly NewPlan[], upTo: Seq): Promise<void>
+  /**
+   * Writes the plans that are not there yet, what changes with them, and moves the cursor to `upTo` (never back), in one transaction. Of the plans
+   * with a slot as many may go on as there is room for; the others are held.
+   */
+  plan(plans: readonly NewPlan[], upTo: Seq, changes?: PlanChanges): Promise<void>
+  /** Open windows: all, or those of a rule by key, after this one, `limit` at most. */
+  windows(query: { rule?: string; after?: string; limit: number }): Promise<readonly WindowRecord[]>
+  /** The events of a window, oldest first. */
+  windowEvents(rule: string, first: Seq): Promise<readonly StoredEvent[]>
+  /** Windows, open or reacted to, that an event is in. */
+  windowsOf(event: Seq): Promise<readonly { readonly rule: string; readonly first: Seq }[]>
+  states(): Promise<readonly RuleState[]>
+  /**
+   * Keeps a rule's state, with its events. `pause`: its plans and planned reactions wait from now on; `resume`: they go on. (Pausing the reactor
+   * itself, rule '', holds nothing here.)
+   */
+  control(state: RuleState, act: 'pause' | 'resume' | null, events: readonly NewEvent[]): Promise<void>
+  /** Has the plans of a rule go on that are held because it was not active. Returns how many. */
+  release(rule: string, held: 'inactive'): Promise<number>
+  /** How many plans of a rule wait, by reason. */
+  waiting(rule: string): Promise<Readonly<Partial<Record<Held, number>>>>
   /** Plans to work on (planned, or failed with `retryUs` reached), oldest event first. */
   openPlans(nowUs: number, limit: number): Promise<readonly PlanRecord[]>
   /** The plan is rendered: its reactions are written, once. `text` is what is kept of the SLS for the audit. A plan that is rendered already stays as it is. Returns its reactions. */
   rendered(plan: number, reactions: readonly NewReaction[], nowUs: number, text?: string): Promise<readonly ReactionRecord[]>
-  /** The plan could not be rendered. With `retryUs` it is tried again then, without it is dead. Events tell of it. */
+  /** The plan could not be rendered. With `retryUs` it is tried again then, without it is dead. Events tell of it. Returns as `settle`. */
   renderFailed(
     plan: number,
     error: string,
@@ -426,21 +500,21 @@ export interface ReactionStore {
     nowUs: number,
     events: readonly NewEvent[],
     text?: string
-  ): Promise<void>
-  /** Reactions planned and not dispatched yet, and due (`retryUs` reached), oldest first. */
+  ): Promise<number>
+  /** Reactions planned, not held and not dispatched yet, and due (`retryUs` reached), oldest first. */
   openReactions(nowUs: number, limit: number): Promise<readonly ReactionRecord[]>
   /** Reactions of the given state, for recovery at start. */
   inState(state: ReactionState, limit: number): Promise<readonly ReactionRecord[]>
   /** Marks a planned reaction dispatched and appends the events (`salt/run/<jid>/new`). `taken`: it was not planned any more, nothing was written. */
   dispatched(id: number, nowUs: number, events: readonly NewEvent[]): Promise<'dispatched' | 'taken'>
-  /** Ends a reaction, or with `retryUs` leaves it planned for another attempt then. */
+  /** Ends a reaction, or with `retryUs` leaves it planned for another attempt then. Returns how many plans in line may go on because of it. */
   settle(
     id: number,
     outcome: { state: 'succeeded' | 'failed' | 'dead' } | { state: 'planned'; retryUs: number },
     error: string | null,
     nowUs: number,
     events: readonly NewEvent[]
-  ): Promise<void>
+  ): Promise<number>
   list(query: ReactionQuery): Promise<readonly ReactionRecord[]>
   /** Plans of one event, with their errors: for the trace. */
   plansOf(event: Seq): Promise<readonly PlanRecord[]>

@@ -39,6 +39,13 @@ export const fileserverUpdate = (backend: string) => `salt/fileserver/${backend}
 export const reactorError = (rule: string) => `salt/reactor/${rule}/error`
 /** Dead letters of a rule were driven again by hand: brine's own. */
 export const reactorRetry = (rule: string) => `salt/reactor/${rule}/retry`
+/** A rule, or (null) the whole reactor, was paused or goes on: brine's own, as those below. */
+export const reactorPaused = (rule: string | null) => (rule === null ? 'salt/reactor/paused' : `salt/reactor/${rule}/paused`)
+export const reactorResumed = (rule: string | null) => (rule === null ? 'salt/reactor/resumed' : `salt/reactor/${rule}/resumed`)
+/** The circuit breaker of a rule moved: open, half-open, closed. */
+export const reactorBreaker = (rule: string) => `salt/reactor/${rule}/breaker`
+/** A rule reached its rate limit: what comes now is blocked. */
+export const reactorBlocked = (rule: string) => `salt/reactor/${rule}/blocked`
 /** A rule was stored, changed or removed through the API: brine's own. */
 export const reactorRule = (rule: string) => `salt/reactor/${rule}/rule`
 /** An SLS file was written or removed through the API: brine's own. */

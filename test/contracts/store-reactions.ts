@@ -7,6 +7,9 @@ const NOW = 1_800_000_000_000_000
 
 const plan = (event: number, more: Partial<NewPlan> = {}): NewPlan => ({ event, rule: 'r', version: 1, sls: 'a.sls', position: 0, ...more })
 
+/** A plan that nobody has looked at yet. */
+const FRESH = { state: 'planned', error: null, attempts: 0, changedUs: 0, held: null, blocked: null, forced: false, gathered: null }
+
 const call = (section: string, jid = `jid-${section}`): NewReaction => ({
   section,
   call: { client: 'local', fun: 'test.ping', tgt: '*' },
@@ -30,6 +33,9 @@ export function reactionContract(t: Test, open: OpenStore): void {
   settling(t, open)
   looking(t, open)
   trimming(t, open)
+  windows(t, open)
+  lines(t, open)
+  control(t, open)
 }
 
 function planning(t: Test, open: OpenStore): void {
@@ -44,10 +50,10 @@ function planning(t: Test, open: OpenStore): void {
     t.strictSame(
       plans.map(({ id: _, ...rest }) => rest),
       [
-        { ...plan(5), state: 'planned', error: null, attempts: 0, changedUs: 0 },
-        { ...plan(5, { sls: 'b.sls', position: 1 }), state: 'planned', error: null, attempts: 0, changedUs: 0 },
-        { ...plan(5, { version: 2, position: 2 }), state: 'planned', error: null, attempts: 0, changedUs: 0 },
-        { ...plan(5, { rule: 'q', position: 3 }), state: 'planned', error: null, attempts: 0, changedUs: 0 }
+        { ...plan(5), ...FRESH },
+        { ...plan(5, { sls: 'b.sls', position: 1 }), ...FRESH },
+        { ...plan(5, { version: 2, position: 2 }), ...FRESH },
+        { ...plan(5, { rule: 'q', position: 3 }), ...FRESH }
       ]
     )
     await reactions.plan([], 20)
@@ -236,5 +242,150 @@ function trimming(t: Test, open: OpenStore): void {
     const [young] = await rendered(reactions, 2, [call('b')])
     t.ok(young!.id > old!.id)
     t.ok(young!.plan > old!.plan)
+  })
+}
+
+function windows(t: Test, open: OpenStore): void {
+  const window = (key: string, first: number, count: number) => ({ rule: 'r', key, first, dueUs: NOW + 5, body: { count } })
+
+  t.test('windows, their events and the guards change with the plans and the cursor, and outlive the process', async t => {
+    const { store, reopen } = await open(t)
+    await store.events.append([newEvent('a', { n: 1 }), newEvent('b', { n: 2 }), newEvent('c', { n: 3 })])
+    const gathered = [1, 2, 3].map(event => ({ rule: 'r', first: 1, event }))
+    const state = { rule: 'r', paused: false, body: { rate: { count: 1 } } }
+    await store.reactions.plan([], 3, {
+      windows: [window('"x"', 1, 3), window('"y"', 2, 1)],
+      gathered,
+      states: [state],
+      events: [newEvent('told')]
+    })
+    t.equal(await store.events.head(), 4)
+    const { reactions, events } = await reopen()
+    t.equal(await reactions.cursor(), 3)
+    t.strictSame(await reactions.windows({ limit: 10 }), [window('"x"', 1, 3), window('"y"', 2, 1)])
+    t.strictSame(await reactions.windows({ rule: 'r', after: '"x"', limit: 10 }), [window('"y"', 2, 1)])
+    t.strictSame(await reactions.windows({ rule: 'q', limit: 10 }), [])
+    t.strictSame(await reactions.states(), [state])
+    t.strictSame(await reactions.windowEvents('r', 1), [await events.get(1), await events.get(2), await events.get(3)])
+    t.strictSame(await reactions.windowsOf(2), [{ rule: 'r', first: 1 }])
+    await reactions.plan([], 3, { closed: [{ rule: 'r', key: '"x"' }], forgotten: [{ rule: 'r', first: 1, before: 3 }] })
+    t.strictSame(await reactions.windows({ limit: 10 }), [window('"y"', 2, 1)])
+    t.match(await reactions.windowEvents('r', 1), [{ seq: 3 }])
+  })
+
+  t.test('the events of a window stay when the log lets go of them, until its plans are trimmed', async t => {
+    const { reactions, events } = (await open(t)).store
+    await events.append([newEvent('a', { n: 1 }), newEvent('b', { n: 2 })])
+    const both = ['a.sls', 'b.sls'].map((sls, position) => plan(2, { sls, position, gathered: 1 }))
+    await reactions.plan(both, 2, { gathered: [1, 2].map(event => ({ rule: 'r', first: 1, event })) })
+    await events.trim({ keep: 0, limit: 10 })
+    t.match(await reactions.windowEvents('r', 1), [{ tag: 'a' }, { tag: 'b' }])
+    const [first, second] = await reactions.openPlans(NOW, 10)
+    t.equal(first!.gathered, 1)
+    await reactions.rendered(first!.id, [], NOW)
+    t.equal(await reactions.trim(NOW + 1, 10), 1)
+    t.equal((await reactions.windowEvents('r', 1)).length, 2, 'another plan needs them')
+    await reactions.rendered(second!.id, [], NOW)
+    t.equal(await reactions.trim(NOW + 1, 10), 1)
+    t.strictSame(await reactions.windowEvents('r', 1), [])
+  })
+}
+
+function lines(t: Test, open: OpenStore): void {
+  const inLine = (event: number, key = 'k', more: Partial<NewPlan> = {}) => plan(event, { slot: { key, limit: 2 }, ...more })
+  const openEvents = async (reactions: ReactionStore) => (await reactions.openPlans(NOW, 100)).map(({ event }) => event)
+
+  t.test('plans in line go on so many at a time, oldest first; those of another key have a line of their own', async t => {
+    const { store, reopen } = await open(t)
+    await store.reactions.plan([inLine(1), inLine(1, 'k', { sls: 'b.sls' }), inLine(2), inLine(3), inLine(4), inLine(5, 'other')], 5)
+    const { reactions } = await reopen()
+    t.strictSame(await openEvents(reactions), [1, 1, 2, 5])
+    t.strictSame(await reactions.waiting('r'), { concurrency: 2 })
+    const [one, zwei, two] = await reactions.openPlans(NOW, 10)
+    t.equal((await reactions.rendered(one!.id, [], NOW)).length, 0)
+    t.strictSame(await openEvents(reactions), [1, 2, 5], 'the event has another file')
+    t.equal(await reactions.renderFailed(zwei!.id, 'no', null, NOW, []), 1)
+    t.strictSame(await openEvents(reactions), [2, 3, 5])
+    const [reaction] = await reactions.rendered(two!.id, [call('x')], NOW)
+    t.strictSame(await openEvents(reactions), [3, 5], 'its reaction is not over')
+    await reactions.dispatched(reaction!.id, NOW, [])
+    t.equal(await reactions.settle(reaction!.id, { state: 'succeeded' }, null, NOW, []), 1)
+    t.strictSame(await openEvents(reactions), [3, 4, 5])
+  })
+
+  t.test('a failure that is tried again keeps its place', async t => {
+    const { reactions } = (await open(t)).store
+    await reactions.plan([inLine(1), inLine(2), inLine(3)], 3)
+    const [one] = await reactions.openPlans(NOW, 10)
+    t.equal(await reactions.renderFailed(one!.id, 'later', NOW + 9, NOW, []), 0)
+    t.strictSame(await reactions.waiting('r'), { concurrency: 1 })
+  })
+}
+
+function control(t: Test, open: OpenStore): void {
+  const state = (paused: boolean) => ({ rule: 'r', paused, body: paused ? { paused: { by: 'ada' } } : {} })
+
+  t.test('while a rule is paused its plans and reactions wait, those of others do not; then they go on in order', async t => {
+    const { store, reopen } = await open(t)
+    await rendered(store.reactions, 1, [call('a')])
+    await store.reactions.plan([plan(2), plan(3, { rule: 'q' })], 3)
+    await store.reactions.control(state(true), 'pause', [newEvent('salt/reactor/r/paused')])
+    await store.reactions.plan([plan(4, { held: 'paused' })], 4)
+    t.equal(await store.events.head(), 1)
+    const { reactions } = await reopen()
+    t.match(await reactions.states(), [state(true)])
+    t.match(await reactions.openPlans(NOW, 10), [{ rule: 'q' }])
+    t.strictSame(await reactions.openReactions(NOW, 10), [])
+    t.match(await reactions.plans({ state: 'held', limit: 10 }), [
+      { event: 4, held: 'paused' },
+      { event: 2, held: 'paused' }
+    ])
+    t.equal(await reactions.trim(Number.MAX_SAFE_INTEGER, 10), 0, 'what waits is never trimmed')
+    await reactions.control(state(false), 'resume', [])
+    t.match(await reactions.openPlans(NOW, 10), [{ event: 2 }, { event: 3 }, { event: 4 }])
+    t.equal((await reactions.openReactions(NOW, 10)).length, 1)
+    t.strictSame(await reactions.plans({ state: 'held', limit: 10 }), [])
+  })
+
+  t.test('a paused rule lets nothing out of its line, and lets so many go on as before when it is resumed', async t => {
+    const { reactions } = (await open(t)).store
+    const slot = { key: 'k', limit: 1 }
+    await reactions.plan([plan(1, { slot }), plan(2, { slot })], 2)
+    await reactions.control(state(true), 'pause', [])
+    await reactions.plan([plan(3, { slot, held: 'paused' })], 3)
+    t.strictSame(await reactions.openPlans(NOW, 10), [])
+    t.strictSame(await reactions.waiting('r'), { concurrency: 1, paused: 2 })
+    await reactions.control(state(false), 'resume', [])
+    t.match(await reactions.openPlans(NOW, 10), [{ event: 1 }])
+    t.strictSame(await reactions.waiting('r'), { concurrency: 2 })
+  })
+
+  t.test('what waits until its rule is active is released together', async t => {
+    const { reactions } = (await open(t)).store
+    await reactions.plan(
+      [
+        plan(1, { held: 'inactive' }),
+        plan(2, { held: 'inactive', slot: { key: 'k', limit: 1 } }),
+        plan(3, { rule: 'q', held: 'inactive' })
+      ],
+      3
+    )
+    t.strictSame(await reactions.openPlans(NOW, 10), [])
+    t.equal(await reactions.release('r', 'inactive'), 2)
+    t.match(await reactions.openPlans(NOW, 10), [{ event: 1 }, { event: 2 }])
+  })
+
+  t.test('what a guard stops is a dead letter with the reason; driven again it passes the guards', async t => {
+    const { reactions } = (await open(t)).store
+    await reactions.plan([plan(1, { blocked: 'breaker', error: 'it is open' }), plan(2, { error: 'when: no' })], 2)
+    t.strictSame(await reactions.openPlans(NOW, 10), [])
+    t.match(await reactions.plans({ state: 'blocked', limit: 10 }), [{ event: 1, state: 'dead', blocked: 'breaker', error: 'it is open' }])
+    const dead = await reactions.plans({ state: 'dead', limit: 10 })
+    t.equal(dead.length, 2)
+    t.strictSame(await reactions.redrive({ plans: ids(dead), reactions: [] }, NOW, []), { plans: 2, reactions: 0 })
+    t.match(await reactions.openPlans(NOW, 10), [
+      { event: 1, blocked: null, forced: true },
+      { event: 2, forced: true }
+    ])
   })
 }

@@ -6,23 +6,45 @@ import { RuleIndex } from '../../src/reactor/match.js'
 import { Planner, type PlannerOptions } from '../../src/reactor/planner.js'
 import { readConfigRules } from '../../src/reactor/rules.js'
 import type { NewPlan, Store } from '../../src/store/store.js'
-import { newEvent, tempStore } from '../helpers/store.js'
+import { newEvent, TestClock, tempStore } from '../helpers/store.js'
 
 const files = { expand: async (reference: string) => (reference.includes('*') ? [`${reference}1`, `${reference}2`] : [reference]) }
 
 function rulesOf(items: unknown): PlannerOptions['rules'] {
   const index = new RuleIndex()
-  for (const rule of readConfigRules(items)) index.add(rule)
-  return index
+  const all = readConfigRules(items)
+  for (const rule of all) index.add(rule)
+  return { matching: tag => index.matching(tag), all: () => all, find: id => all.find(rule => rule.id === id) ?? null }
+}
+
+/** What the planner needs beside store, rules and files, where no rule has options. */
+const clock = new TestClock()
+const guards: PlannerOptions['guards'] = {
+  load: async () => {},
+  paused: () => false,
+  pass: () => ({ stopped: null, events: [] }),
+  changes: () => [],
+  changed: false
+}
+const about = { guards, clock, errors: { about: () => [] } }
+
+function unwindowed({ reactions }: Pick<Store, 'reactions'>): Pick<Store['reactions'], 'windows' | 'windowEvents' | 'release' | 'waiting'> {
+  return {
+    windows: query => reactions.windows(query),
+    windowEvents: (rule, first) => reactions.windowEvents(rule, first),
+    release: (rule, held) => reactions.release(rule, held),
+    waiting: rule => reactions.waiting(rule)
+  }
 }
 
 /** Follows a store and gathers what it planned. */
 function follow(store: Pick<Store, 'events' | 'reactions'>, items: unknown, more: Partial<PlannerOptions> = {}) {
   const plans: NewPlan[] = []
   const reactions: PlannerOptions['store']['reactions'] = {
+    ...unwindowed(store),
     cursor: () => store.reactions.cursor(),
-    plan: async (list, upTo) => {
-      await store.reactions.plan(list, upTo)
+    plan: async (list, upTo, changes) => {
+      await store.reactions.plan(list, upTo, changes)
       plans.push(...list)
     }
   }
@@ -35,6 +57,7 @@ function follow(store: Pick<Store, 'events' | 'reactions'>, items: unknown, more
     maxDepth: 4,
     log,
     planned: () => {},
+    ...about,
     ...more
   })
   return { planner, plans, warnings }
@@ -96,6 +119,7 @@ t.test('while the store cannot write, nothing is left out: it is planned when it
   const failing = {
     events: store.events,
     reactions: {
+      ...unwindowed(store),
       cursor: () => store.reactions.cursor(),
       plan: async (...args: Parameters<typeof store.reactions.plan>) => {
         if (failures-- > 0) throw brineError('STORE_FULL')
@@ -104,7 +128,7 @@ t.test('while the store cannot write, nothing is left out: it is planned when it
     }
   }
   const log = { warn: (_: object, text: string) => void warnings.push(text) }
-  const planner = new Planner({ store: failing, rules: rulesOf([{ '*': '/a.sls' }]), files, maxDepth: 4, log, planned: () => {} })
+  const planner = new Planner({ ...about, store: failing, rules: rulesOf([{ '*': '/a.sls' }]), files, maxDepth: 4, log, planned: () => {} })
   await planner.start()
   await store.events.append(burst(3))
   await until(() => warnings.length > 0)
@@ -115,16 +139,20 @@ t.test('while the store cannot write, nothing is left out: it is planned when it
   t.equal(warnings.length, 2)
 })
 
-t.test('events further from the outside world than reactor_max_depth are not planned, those exactly so far are', async t => {
+t.test('events as far from the outside world as reactor_max_depth are planned as dead letters that say so', async t => {
   const store = await tempStore(t)
   const { planner, plans } = follow(store, [{ '*': '/a.sls' }])
   await planner.start()
   await store.events.append([3, 4, 5].map(depth => newEvent(`d/${depth}`, {}, { cause: { seq: 1, depth } })))
   await until(() => plans.length > 0)
   await planner.stop()
-  t.strictSame(
-    plans.map(plan => plan.event),
-    [1, 2]
+  t.match(
+    plans.map(plan => [plan.event, plan.blocked, plan.error]),
+    [
+      [1, null, undefined],
+      [2, 'depth', /reactor_max_depth/],
+      [3, 'depth', /reactor_max_depth/]
+    ]
   )
 })
 

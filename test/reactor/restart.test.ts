@@ -8,7 +8,8 @@ import { newEvent } from '../helpers/store.js'
  * A store that dies after the n-th call of one method: that call is committed and never answered, and so is every later one of the same
  * part. What the reactor sees is what a process sees that is killed there: nothing.
  */
-function dyingAfter(method: 'plan' | 'rendered' | 'dispatched' | 'settle' | 'publish', died: () => void) {
+function dyingAfter(method: 'plan' | 'rendered' | 'dispatched' | 'settle' | 'publish', died: () => void, nth = 1) {
+  let calls = 0
   return (store: Store): Store => {
     const part = method === 'publish' ? 'jobs' : 'reactions'
     let dead = false
@@ -18,9 +19,9 @@ function dyingAfter(method: 'plan' | 'rendered' | 'dispatched' | 'settle' | 'pub
         if (typeof value !== 'function') return value
         return async (...args: unknown[]) => {
           if (dead) return new Promise(() => {})
-          if (name === method) dead = true
+          if (name === method && ++calls === nth) dead = true
           const result: unknown = await value.apply(target, args)
-          if (name !== method) return result
+          if (!dead || name !== method) return result
           died()
           return new Promise(() => {})
         }
@@ -108,6 +109,33 @@ for (const method of ['plan', 'rendered', 'publish', 'dispatched', 'settle'] as 
     t.equal(returns.length, 2, 'each call has one return')
     for (const { data } of returns) if (data.success === false) t.match(data.return, /interrupted by a restart/)
     t.equal((await second.store.reactions.plansOf(reactions[0]!.event)).length, 1)
+  })
+}
+
+for (const nth of [1, 2, 3]) {
+  t.test(`a crash right after the ${nth}. batch of a window's events was committed loses none of them and reacts to them once`, async t => {
+    const sls = 'all:\n  runner.test.arg:\n    - args: [{ns: {{ events | map(attribute="data") | map(attribute="n") | list }}}]\n'
+    const windowed = [{ 'n/*': { sls: 'DIR/all.sls', accumulate: { within: '1h', threshold: 3 } } }]
+    let died = () => {}
+    const death = new Promise<void>(resolve => {
+      died = resolve
+    })
+    const first = await reactorBench(t, { files: { 'all.sls': sls }, reactor: windowed, store: dyingAfter('plan', () => died(), nth) })
+    for (let n = 1; n <= nth; n++) {
+      await first.fire(`n/${n}`, { n })
+      if (n < nth) while ((await first.store.reactions.cursor()) < n) await new Promise(resolve => setImmediate(resolve))
+    }
+    await death
+    await first.kill()
+    const second = await reactorBench(t, { reactor: windowed, after: first })
+    for (let n = nth + 1; n <= 3; n++) await second.fire(`n/${n}`, { n })
+    const [reaction, ...more] = await second.reactions(over(1))
+    t.match(reaction!.call, { kwarg: { ns: [1, 2, 3] } })
+    const marker = await second.fire('marker')
+    while ((await second.store.reactions.cursor()) < marker) await new Promise(resolve => setImmediate(resolve))
+    t.strictSame(more, [])
+    t.equal((await second.store.reactions.plans({ limit: 10 })).length, 1)
+    t.strictSame(await second.store.reactions.windows({ limit: 10 }), [])
   })
 }
 

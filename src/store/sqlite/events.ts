@@ -193,7 +193,7 @@ function trimmer(db: Database, log: Appender) {
 // ── in a reader's thread ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A stored event as it crosses threads: seq, tag, json, stampUs, source, cause seq, cause depth. */
-type EventRow = [Seq, string, string, number, Source, number | null, number | null]
+export type EventRow = [Seq, string, string, number, Source, number | null, number | null]
 
 /** One page's worth of a query, made from `EventQuery` by `SqliteEvents`. */
 export interface PageQuery {
@@ -473,6 +473,6 @@ function seqsFrom(first: Seq, count: number): Seq[] {
   return seqs
 }
 
-function eventOf([seq, tag, json, stampUs, source, causeSeq, causeDepth]: EventRow): StoredEvent {
+export function eventOf([seq, tag, json, stampUs, source, causeSeq, causeDepth]: EventRow): StoredEvent {
   return { seq, tag, json, stampUs, source, cause: causeSeq === null ? null : { seq: causeSeq, depth: causeDepth ?? 0 } }
 }

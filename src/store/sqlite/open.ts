@@ -92,7 +92,7 @@ class SqliteStore implements Store {
     this.keys = new SqliteKeys(writer, readers)
     this.tokens = new SqliteTokens(writer, readers)
     this.mine = new SqliteMine(writer, readers)
-    this.reactions = new SqliteReactions(writer, readers)
+    this.reactions = new SqliteReactions(writer, readers, clock)
     this.rules = new SqliteRules(writer, readers)
   }
 

@@ -1,8 +1,12 @@
 import { brineError } from '../../errors.js'
-import type { NewEvent, Seq } from '../../events/event.js'
+import type { NewEvent, Seq, StoredEvent } from '../../events/event.js'
+import type { Clock } from '../../shared/clock.js'
 import type {
+  Blocked,
+  Held,
   NewPlan,
   NewReaction,
+  PlanChanges,
   PlanQuery,
   PlanRecord,
   PlanState,
@@ -10,10 +14,12 @@ import type {
   ReactionRecord,
   ReactionState,
   ReactionStore,
-  Redrive
+  Redrive,
+  RuleState,
+  WindowRecord
 } from '../store.js'
 import type { Database } from './database.js'
-import type { Appender } from './events.js'
+import { type Appender, type EventRow, eventOf } from './events.js'
 import type { Readers } from './readers.js'
 import type { Writer } from './writer.js'
 
@@ -27,7 +33,11 @@ type PlanRow = [
   state: PlanState,
   error: string | null,
   attempts: number,
-  changedUs: number
+  changedUs: number,
+  held: Held | null,
+  blocked: Blocked | null,
+  forced: number,
+  gathered: Seq | null
 ]
 
 interface ReactionRow extends Omit<ReactionRecord, 'call'> {
@@ -35,30 +45,23 @@ interface ReactionRow extends Omit<ReactionRecord, 'call'> {
   readonly call: string
 }
 
-const PLAN_COLUMNS = 'id, event, rule, version, sls, position, state, error, attempts, changed_us'
+const PLAN_COLUMNS = 'id, event, rule, version, sls, position, state, error, attempts, changed_us, held, blocked, forced, gathered'
 
 const REACTION_COLUMNS = `id, plan, event, rule, sls, section, jid, state, error, attempts, planned_us AS plannedUs, changed_us AS changedUs,
-  call`
+  held, call`
 
 // ── in the writer's thread ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export function reactionWrites(db: Database, log: Appender) {
-  const insertPlan = db.prepare(
-    `INSERT INTO plans (event, rule, version, sls, position, state, attempts, due_us, changed_us)
-     VALUES (?, ?, ?, ?, ?, 'planned', 0, 0, 0) ON CONFLICT DO NOTHING`
-  )
-  const moveCursor = db.prepare('UPDATE reactor SET cursor = max(cursor, ?)')
   const failPlan = db.prepare(
     `UPDATE plans SET state = ?, error = ?, attempts = attempts + 1, due_us = ?, changed_us = ?
      WHERE id = ? AND state IN ('planned', 'failed')`
   )
   const dispatched = markDispatched(db)
   const keep = textKeeper(db)
+  const line = lines(db)
   return {
-    'reactions.plan': ([plans, upTo]: [plans: readonly NewPlan[], upTo: Seq]): void => {
-      for (const plan of plans) insertPlan.run(plan.event, plan.rule, plan.version, plan.sls, plan.position)
-      moveCursor.run(upTo)
-    },
+    'reactions.plan': planner(db, log),
     'reactions.rendered': renderedRecorder(db),
     'reactions.renderFailed': ([plan, error, retryUs, nowUs, text]: [
       plan: number,
@@ -66,10 +69,11 @@ export function reactionWrites(db: Database, log: Appender) {
       retryUs: number | null,
       nowUs: number,
       text: string | null
-    ]): void => {
-      if (failPlan.run(retryUs === null ? 'dead' : 'failed', error, retryUs, nowUs, plan).changes === 0) return
+    ]): number => {
+      if (failPlan.run(retryUs === null ? 'dead' : 'failed', error, retryUs, nowUs, plan).changes === 0) return 0
       log.append()
       keep(plan, text)
+      return line.leave(plan)
     },
     'reactions.redrive': redriver(db, log),
     'reactions.dispatched': ([id, nowUs]: [id: number, nowUs: number]) => {
@@ -78,7 +82,147 @@ export function reactionWrites(db: Database, log: Appender) {
       return 'dispatched'
     },
     'reactions.settle': settler(db, log),
+    'reactions.control': controller(db, log),
+    'reactions.release': releaser(db),
     'reactions.trim': reactionTrimmer(db)
+  }
+}
+
+function planner(db: Database, log: Appender) {
+  const insertPlan = db.prepare(
+    `INSERT INTO plans (event, rule, version, sls, position, state, error, attempts, due_us, changed_us, held, blocked, gathered, slot, slot_limit)
+     VALUES (@event, @rule, @version, @sls, @position, @state, @error, 0, @dueUs, @changedUs, @held, @blocked, @gathered, @slot, @limit)
+     ON CONFLICT DO NOTHING`
+  )
+  const moveCursor = db.prepare('UPDATE reactor SET cursor = max(cursor, ?)')
+  const putWindow = db.prepare('INSERT OR REPLACE INTO reactor_windows (rule, key, first, due_us, body) VALUES (?, ?, ?, ?, ?)')
+  const dropWindow = db.prepare('DELETE FROM reactor_windows WHERE rule = ? AND key = ?')
+  const gather = db.prepare(
+    `INSERT OR IGNORE INTO window_events (rule, first, seq, stamp_us, tag, source, cause_seq, cause_depth, json)
+     SELECT ?, ?, seq, stamp_us, tag, source, cause_seq, cause_depth, json FROM events WHERE seq = ?`
+  )
+  const forget = db.prepare('DELETE FROM window_events WHERE rule = ? AND first = ? AND seq < ?')
+  const putState = statePutter(db)
+  const line = lines(db)
+  return ([plans, upTo, nowUs, changes]: [plans: readonly PlanFields[], upTo: Seq, nowUs: number, changes: ChangeFields]): void => {
+    for (const [rule, first, event] of changes.gathered) gather.run(rule, first, event)
+    for (const [rule, first, before] of changes.forgotten) forget.run(rule, first, before)
+    for (const [rule, key] of changes.closed) dropWindow.run(rule, key)
+    for (const window of changes.windows) putWindow.run(...window)
+    for (const state of changes.states) putState(state)
+    const slots = new Map<string, [rule: string, slot: string]>()
+    for (const { dead, ...plan } of plans) {
+      const waits = dead || plan.held !== null
+      // What is dead already is as old as now, or it would be trimmed at once.
+      insertPlan.run({ ...plan, state: dead ? 'dead' : 'planned', dueUs: waits ? null : 0, changedUs: dead ? nowUs : 0 })
+      if (plan.slot !== null) slots.set(`${plan.rule}\0${plan.slot}`, [plan.rule, plan.slot])
+    }
+    for (const [rule, slot] of slots.values()) line.advance(rule, slot)
+    log.append()
+    moveCursor.run(upTo)
+  }
+}
+
+/** A plan as it crosses threads. */
+interface PlanFields {
+  readonly event: Seq
+  readonly rule: string
+  readonly version: number
+  readonly sls: string
+  readonly position: number
+  readonly error: string | null
+  readonly held: Held | null
+  readonly blocked: Blocked | null
+  readonly gathered: Seq | null
+  readonly slot: string | null
+  readonly limit: number | null
+  readonly dead: boolean
+}
+
+type StateFields = readonly [rule: string, paused: 0 | 1, body: string]
+
+/** `PlanChanges` as they cross threads. */
+interface ChangeFields {
+  readonly windows: readonly (readonly [rule: string, key: string, first: Seq, dueUs: number, body: string])[]
+  readonly closed: readonly (readonly [rule: string, key: string])[]
+  readonly gathered: readonly (readonly [rule: string, first: Seq, event: Seq])[]
+  readonly forgotten: readonly (readonly [rule: string, first: Seq, before: Seq])[]
+  readonly states: readonly StateFields[]
+}
+
+function statePutter(db: Database): (state: StateFields) => void {
+  const put = db.prepare('INSERT OR REPLACE INTO rule_states (rule, paused, body) VALUES (?, ?, ?)')
+  return state => {
+    put.run(...state)
+  }
+}
+
+/** Lines of plans: of those with one rule and slot, the plans of so many events go on at a time, the oldest first. */
+function lines(db: Database) {
+  const under = db.prepare('SELECT count(DISTINCT event) FROM plans WHERE rule = ? AND slot = ? AND held IS NULL').pluck()
+  const limit = db.prepare('SELECT slot_limit FROM plans WHERE rule = ? AND slot = ? ORDER BY event DESC LIMIT 1').pluck()
+  const release = db.prepare(
+    `UPDATE plans SET held = NULL, due_us = 0 WHERE rule = @rule AND slot = @slot AND held = 'concurrency' AND event IN
+       (SELECT DISTINCT event FROM plans WHERE rule = @rule AND slot = @slot AND held = 'concurrency' ORDER BY event LIMIT @room)`
+  )
+  const paused = db.prepare('SELECT paused FROM rule_states WHERE rule = ?').pluck()
+  const placeOf = db.prepare('SELECT rule, slot FROM plans WHERE id = ? AND slot IS NOT NULL').raw()
+  const leave = db.prepare(
+    `UPDATE plans SET slot = NULL WHERE id = ? AND due_us IS NULL AND held IS NULL
+       AND NOT EXISTS (SELECT 1 FROM reactions WHERE plan = plans.id AND state IN ('planned', 'dispatched'))`
+  )
+  const advance = (rule: string, slot: string): number => {
+    const room = ((limit.get(rule, slot) as number | undefined) ?? 0) - (under.get(rule, slot) as number)
+    return room <= 0 || paused.get(rule) === 1 ? 0 : release.run({ rule, slot, room }).changes
+  }
+  return {
+    advance,
+    /** When nothing is left to do for a plan its place is free. Returns how many plans may go on because of it. */
+    leave(plan: number): number {
+      const place = placeOf.get(plan) as [rule: string, slot: string] | undefined
+      return place === undefined || leave.run(plan).changes === 0 ? 0 : advance(...place)
+    }
+  }
+}
+
+function controller(db: Database, log: Appender) {
+  const putState = statePutter(db)
+  const holdPlans = db.prepare("UPDATE plans SET held = 'paused', due_us = NULL WHERE rule = ? AND due_us IS NOT NULL")
+  const holdReactions = db.prepare("UPDATE reactions SET held = 'paused' WHERE rule = ? AND state = 'planned' AND held IS NULL")
+  const freePlans = db.prepare(
+    `UPDATE plans SET held = iif(slot IS NULL, NULL, 'concurrency'), due_us = iif(slot IS NULL, 0, NULL)
+     WHERE rule = ? AND held = 'paused'`
+  )
+  const freeReactions = db.prepare('UPDATE reactions SET held = NULL WHERE rule = ? AND held IS NOT NULL')
+  const slotsOf = db.prepare("SELECT DISTINCT slot FROM plans WHERE rule = ? AND slot IS NOT NULL AND held = 'concurrency'").pluck()
+  const line = lines(db)
+  return ([state, act]: [state: StateFields, act: 'pause' | 'resume' | null]): void => {
+    putState(state)
+    const [rule] = state
+    if (act === 'pause') {
+      holdPlans.run(rule)
+      holdReactions.run(rule)
+    }
+    if (act === 'resume') {
+      freePlans.run(rule)
+      freeReactions.run(rule)
+      for (const slot of slotsOf.all(rule)) line.advance(rule, slot as string)
+    }
+    log.append()
+  }
+}
+
+function releaser(db: Database) {
+  const slots = db.prepare('SELECT DISTINCT slot FROM plans WHERE rule = ? AND held = ? AND slot IS NOT NULL').pluck()
+  const queue = db.prepare("UPDATE plans SET held = 'concurrency' WHERE rule = ? AND held = ? AND slot IS NOT NULL")
+  const free = db.prepare('UPDATE plans SET held = NULL, due_us = 0 WHERE rule = ? AND held = ?')
+  const line = lines(db)
+  return ([rule, held]: [rule: string, held: Held]): number => {
+    const waiting = slots.all(rule, held) as string[]
+    const queued = queue.run(rule, held).changes
+    const freed = free.run(rule, held).changes
+    for (const slot of waiting) line.advance(rule, slot)
+    return queued + freed
   }
 }
 
@@ -103,7 +247,8 @@ function textKeeper(db: Database): (plan: number, text: string | null) => void {
 /** Dead letters, and reactions that failed, as if nobody had tried them. */
 function redriver(db: Database, log: Appender) {
   const plan = db.prepare(
-    "UPDATE plans SET state = 'planned', error = NULL, attempts = 0, due_us = 0, changed_us = ? WHERE id = ? AND state = 'dead'"
+    `UPDATE plans SET state = 'planned', error = NULL, attempts = 0, due_us = 0, changed_us = ?, blocked = NULL, forced = 1
+     WHERE id = ? AND state = 'dead'`
   )
   const reaction = db.prepare(
     `UPDATE reactions SET state = 'planned', error = NULL, attempts = 0, due_us = 0, changed_us = ?, jid = ?
@@ -127,13 +272,14 @@ type ReactionFields = readonly [section: string, call: string, jid: string]
 
 function renderedRecorder(db: Database) {
   const find = db.prepare(`SELECT ${PLAN_COLUMNS} FROM plans WHERE id = ?`).raw()
-  const close = db.prepare("UPDATE plans SET state = 'rendered', error = NULL, due_us = NULL, changed_us = ? WHERE id = ?")
+  const close = db.prepare("UPDATE plans SET state = 'rendered', error = NULL, due_us = NULL, held = NULL, changed_us = ? WHERE id = ?")
   const insert = db.prepare(
     `INSERT INTO reactions (plan, event, rule, sls, section, jid, state, attempts, due_us, planned_us, changed_us, call)
      VALUES (?, ?, ?, ?, ?, ?, 'planned', 0, 0, ?, ?, ?)`
   )
   const written = db.prepare(`SELECT ${REACTION_COLUMNS} FROM reactions WHERE plan = ? ORDER BY id`)
   const keep = textKeeper(db)
+  const line = lines(db)
   return ([id, reactions, nowUs, text]: [
     id: number,
     reactions: readonly ReactionFields[],
@@ -147,6 +293,7 @@ function renderedRecorder(db: Database) {
       for (const [section, call, jid] of reactions) insert.run(id, event, rule, sls, section, jid, nowUs, nowUs, call)
       close.run(nowUs, id)
       keep(id, text)
+      if (reactions.length === 0) line.leave(id)
     }
     return written.all(id) as ReactionRow[]
   }
@@ -171,6 +318,8 @@ function settler(db: Database, log: Appender) {
        WHERE id = ? AND state IN (${from})`
     )
   }
+  const planOf = db.prepare('SELECT plan FROM reactions WHERE id = ?').pluck()
+  const line = lines(db)
   const moves = { planned: prepare('planned'), succeeded: prepare('succeeded'), failed: prepare('failed'), dead: prepare('dead') }
   return ([id, outcome, retryUs, error, nowUs]: [
     id: number,
@@ -178,8 +327,10 @@ function settler(db: Database, log: Appender) {
     retryUs: number | null,
     error: string | null,
     nowUs: number
-  ]): void => {
-    if (moves[outcome].run(error, retryUs ?? 0, nowUs, id).changes > 0) log.append()
+  ]): number => {
+    if (moves[outcome].run(error, retryUs ?? 0, nowUs, id).changes === 0) return 0
+    log.append()
+    return outcome === 'planned' ? 0 : line.leave(planOf.get(id) as number)
   }
 }
 
@@ -187,7 +338,7 @@ function settler(db: Database, log: Appender) {
 function reactionTrimmer(db: Database) {
   const old = db
     .prepare(
-      `SELECT id FROM plans WHERE due_us IS NULL AND changed_us < @beforeUs AND NOT EXISTS
+      `SELECT id FROM plans WHERE due_us IS NULL AND held IS NULL AND changed_us < @beforeUs AND NOT EXISTS
          (SELECT 1 FROM reactions WHERE plan = plans.id AND (state IN ('planned', 'dispatched') OR changed_us >= @beforeUs))
        ORDER BY changed_us LIMIT @limit`
     )
@@ -195,11 +346,17 @@ function reactionTrimmer(db: Database) {
   const dropReactions = db.prepare('DELETE FROM reactions WHERE plan = ?')
   const dropPlan = db.prepare('DELETE FROM plans WHERE id = ?')
   const dropText = db.prepare('DELETE FROM plan_texts WHERE plan = ?')
+  const dropEvents = db.prepare(
+    `DELETE FROM window_events WHERE (rule, first) = (SELECT rule, gathered FROM plans WHERE id = @plan AND gathered IS NOT NULL)
+       AND NOT EXISTS (SELECT 1 FROM plans other JOIN plans own ON own.id = @plan
+         WHERE other.event = own.event AND other.rule = own.rule AND other.gathered = own.gathered AND other.id <> own.id)`
+  )
   return ([beforeUs, limit]: [beforeUs: number, limit: number]): number => {
     const plans = old.all({ beforeUs, limit })
     for (const plan of plans) {
       dropReactions.run(plan)
       dropText.run(plan)
+      dropEvents.run({ plan })
       dropPlan.run(plan)
     }
     return plans.length
@@ -214,7 +371,9 @@ export function reactionReads(db: Database) {
     .prepare(`SELECT ${PLAN_COLUMNS} FROM plans WHERE due_us IS NOT NULL AND due_us <= ? ORDER BY event, position LIMIT ?`)
     .raw()
   const plansOf = db.prepare(`SELECT ${PLAN_COLUMNS} FROM plans WHERE event = ? ORDER BY position`).raw()
-  const openReactions = db.prepare(`SELECT ${REACTION_COLUMNS} FROM reactions WHERE state = 'planned' AND due_us <= ? ORDER BY id LIMIT ?`)
+  const openReactions = db.prepare(
+    `SELECT ${REACTION_COLUMNS} FROM reactions WHERE state = 'planned' AND held IS NULL AND due_us <= ? ORDER BY id LIMIT ?`
+  )
   const get = db.prepare(`SELECT ${REACTION_COLUMNS} FROM reactions WHERE id = ?`)
   const texts = db.prepare('SELECT plan, rendered FROM plan_texts WHERE plan IN (SELECT id FROM plans WHERE event = ?)').raw()
   const inState = db.prepare(`SELECT ${REACTION_COLUMNS} FROM reactions WHERE state = ? ORDER BY id LIMIT ?`)
@@ -229,7 +388,30 @@ export function reactionReads(db: Database) {
     'reactions.get': (id: number): ReactionRow | null => (get.get(id) as ReactionRow | undefined) ?? null,
     'reactions.texts': (event: Seq): [plan: number, text: string][] => texts.all(event) as [number, string][],
     'reactions.plans': planSearch(db),
-    'reactions.list': reactionSearch(db)
+    'reactions.list': reactionSearch(db),
+    ...windowReads(db)
+  }
+}
+
+type WindowRow = [rule: string, key: string, first: Seq, dueUs: number, body: string]
+
+function windowReads(db: Database) {
+  const columns = 'rule, key, first, due_us, body'
+  const all = db.prepare(`SELECT ${columns} FROM reactor_windows ORDER BY rule, key LIMIT ?`).raw()
+  const ofRule = db.prepare(`SELECT ${columns} FROM reactor_windows WHERE rule = ? AND key > ? ORDER BY key LIMIT ?`).raw()
+  const events = db
+    .prepare('SELECT seq, tag, json, stamp_us, source, cause_seq, cause_depth FROM window_events WHERE rule = ? AND first = ? ORDER BY seq')
+    .raw()
+  const windowsOf = db.prepare('SELECT rule, first FROM window_events WHERE seq = ? ORDER BY rule').raw()
+  const states = db.prepare('SELECT rule, paused, body FROM rule_states').raw()
+  const waiting = db.prepare('SELECT held, count(*) FROM plans WHERE rule = ? AND held IS NOT NULL GROUP BY held').raw()
+  return {
+    'reactions.windows': ({ rule, after, limit }: { rule?: string; after?: string; limit: number }): WindowRow[] =>
+      (rule === undefined ? all.all(limit) : ofRule.all(rule, after ?? '', limit)) as WindowRow[],
+    'reactions.windowEvents': ([rule, first]: [rule: string, first: Seq]): EventRow[] => events.all(rule, first) as EventRow[],
+    'reactions.windowsOf': (seq: Seq): [rule: string, first: Seq][] => windowsOf.all(seq) as [string, Seq][],
+    'reactions.states': (_: null): StateFields[] => states.all() as StateFields[],
+    'reactions.waiting': (rule: string): [Held, number][] => waiting.all(rule) as [Held, number][]
   }
 }
 
@@ -249,6 +431,8 @@ const PLAN_CONDITIONS = {
   rule: 'rule = @rule',
   event: 'event = @event',
   state: 'state = @state',
+  held: 'held IS NOT NULL',
+  blocked: 'blocked IS NOT NULL',
   fromUs: 'changed_us >= @fromUs',
   untilUs: 'changed_us <= @untilUs',
   before: 'id < @before'
@@ -269,7 +453,9 @@ function reactionSearch(db: Database) {
 
 function planSearch(db: Database) {
   return (query: PlanQuery): PlanRow[] => {
-    const where = whereOf(PLAN_CONDITIONS, query)
+    const { state } = query
+    const asked = state === 'held' || state === 'blocked' ? { ...query, state: undefined, [state]: true } : query
+    const where = whereOf(PLAN_CONDITIONS, asked)
     return db.prepare(`SELECT ${PLAN_COLUMNS} FROM plans ${where} ORDER BY id DESC LIMIT @limit`).raw().all(query) as PlanRow[]
   }
 }
@@ -279,19 +465,54 @@ function planSearch(db: Database) {
 export class SqliteReactions implements ReactionStore {
   readonly #writer: Writer
   readonly #readers: Readers
+  readonly #clock: Clock
 
-  constructor(writer: Writer, readers: Readers) {
+  constructor(writer: Writer, readers: Readers, clock: Clock) {
     this.#writer = writer
     this.#readers = readers
+    this.#clock = clock
   }
 
   cursor(): Promise<Seq> {
     return this.#readers.ask('reactions.cursor', null)
   }
 
-  async plan(plans: readonly NewPlan[], upTo: Seq): Promise<void> {
-    const rows = plans.map(({ event, rule, version, sls, position }) => ({ event, rule, version, sls, position }))
-    await this.#writer.run('reactions.plan', [rows, upTo], [], plans.length * 128)
+  async plan(plans: readonly NewPlan[], upTo: Seq, changes: PlanChanges = {}): Promise<void> {
+    const fields = changeFields(changes)
+    const bytes = plans.length * 128 + fields.windows.reduce((sum, [, key, , , body]) => sum + key.length + body.length, 0)
+    await this.#writer.run('reactions.plan', [plans.map(planFields), upTo, this.#clock.nowUs(), fields], changes.events ?? [], bytes)
+  }
+
+  async windows(query: { rule?: string; after?: string; limit: number }): Promise<readonly WindowRecord[]> {
+    return (await this.#readers.ask('reactions.windows', query)).map(([rule, key, first, dueUs, body]) => {
+      return { rule, key, first, dueUs, body: JSON.parse(body) as unknown }
+    })
+  }
+
+  async windowEvents(rule: string, first: Seq): Promise<readonly StoredEvent[]> {
+    return (await this.#readers.ask('reactions.windowEvents', [rule, first])).map(eventOf)
+  }
+
+  async windowsOf(event: Seq): Promise<readonly { readonly rule: string; readonly first: Seq }[]> {
+    return (await this.#readers.ask('reactions.windowsOf', event)).map(([rule, first]) => ({ rule, first }))
+  }
+
+  async states(): Promise<readonly RuleState[]> {
+    return (await this.#readers.ask('reactions.states', null)).map(([rule, paused, body]) => {
+      return { rule, paused: paused === 1, body: JSON.parse(body) as unknown }
+    })
+  }
+
+  async control(state: RuleState, act: 'pause' | 'resume' | null, events: readonly NewEvent[]): Promise<void> {
+    await this.#writer.run('reactions.control', [stateFields(state), act], events)
+  }
+
+  async release(rule: string, held: 'inactive'): Promise<number> {
+    return (await this.#writer.run('reactions.release', [rule, held])).result
+  }
+
+  async waiting(rule: string): Promise<Readonly<Partial<Record<Held, number>>>> {
+    return Object.fromEntries(await this.#readers.ask('reactions.waiting', rule))
   }
 
   async openPlans(nowUs: number, limit: number): Promise<readonly PlanRecord[]> {
@@ -311,9 +532,9 @@ export class SqliteReactions implements ReactionStore {
     nowUs: number,
     events: readonly NewEvent[],
     text?: string
-  ): Promise<void> {
+  ): Promise<number> {
     const bytes = error.length + (text?.length ?? 0)
-    await this.#writer.run('reactions.renderFailed', [plan, error, retryUs, nowUs, text ?? null], events, bytes)
+    return (await this.#writer.run('reactions.renderFailed', [plan, error, retryUs, nowUs, text ?? null], events, bytes)).result
   }
 
   async openReactions(nowUs: number, limit: number): Promise<readonly ReactionRecord[]> {
@@ -334,9 +555,9 @@ export class SqliteReactions implements ReactionStore {
     error: string | null,
     nowUs: number,
     events: readonly NewEvent[]
-  ): Promise<void> {
+  ): Promise<number> {
     const retryUs = outcome.state === 'planned' ? outcome.retryUs : null
-    await this.#writer.run('reactions.settle', [id, outcome.state, retryUs, error, nowUs], events, error?.length ?? 0)
+    return (await this.#writer.run('reactions.settle', [id, outcome.state, retryUs, error, nowUs], events, error?.length ?? 0)).result
   }
 
   async list(query: ReactionQuery): Promise<readonly ReactionRecord[]> {
@@ -371,8 +592,32 @@ export class SqliteReactions implements ReactionStore {
   }
 }
 
-function planOf([id, event, rule, version, sls, position, state, error, attempts, changedUs]: PlanRow): PlanRecord {
-  return { id, event, rule, version, sls, position, state, error, attempts, changedUs }
+function planOf([id, event, rule, version, sls, position, state, error, attempts, changedUs, ...more]: PlanRow): PlanRecord {
+  const [held, blocked, forced, gathered] = more
+  return { id, event, rule, version, sls, position, state, error, attempts, changedUs, held, blocked, forced: forced === 1, gathered }
+}
+
+function planFields({ event, rule, version, sls, position, error, held, blocked, gathered, slot }: NewPlan): PlanFields {
+  const dead = (blocked ?? null) !== null || (error ?? null) !== null
+  const waits = dead ? null : (held ?? (slot ? 'concurrency' : null))
+  // Dead letters stand in no line.
+  const place = dead || !slot ? { slot: null, limit: null } : { slot: slot.key, limit: slot.limit }
+  const about = { event, rule, version, sls, position, error: error ?? null, blocked: blocked ?? null, gathered: gathered ?? null }
+  return { ...about, ...place, held: waits, dead }
+}
+
+function stateFields({ rule, paused, body }: RuleState): StateFields {
+  return [rule, paused ? 1 : 0, JSON.stringify(body)]
+}
+
+function changeFields({ windows = [], closed = [], gathered = [], forgotten = [], states = [] }: PlanChanges): ChangeFields {
+  return {
+    windows: windows.map(({ rule, key, first, dueUs, body }) => [rule, key, first, dueUs, JSON.stringify(body)]),
+    closed: closed.map(({ rule, key }) => [rule, key]),
+    gathered: gathered.map(({ rule, first, event }) => [rule, first, event]),
+    forgotten: forgotten.map(({ rule, first, before }) => [rule, first, before]),
+    states: states.map(stateFields)
+  }
 }
 
 function reactionOf(row: ReactionRow): ReactionRecord {

@@ -1,0 +1,251 @@
+/**
+ * What keeps a rule from doing too much: it can be paused, it may have a rate limit, and a circuit breaker that opens after failures. What a guard
+ * stops is a dead letter with the reason (`blocked`), which can be driven again. State is kept in the store and told by events
+ * `salt/reactor/<rule>/{paused,resumed,breaker,blocked}` (`salt/reactor/{paused,resumed}` of the reactor itself).
+ */
+import type { Cause, NewEvent, Seq, StoredEvent } from '../events/event.js'
+import type { EventLog } from '../events/log.js'
+import type { Clock } from '../shared/clock.js'
+import { stampOf } from '../shared/clock.js'
+import type { Blocked, ReactionStore, RuleState } from '../store/store.js'
+import { reactorBlocked, reactorBreaker, reactorPaused, reactorResumed } from '../tags/tags.js'
+import { durationUs, type RuleOptions } from './options.js'
+import type { Author } from './rules.js'
+
+/** closed: all pass; open: none; half-open: one event was let through, and what becomes of it decides. */
+export type BreakerState = 'closed' | 'open' | 'half-open'
+
+interface Breaker {
+  readonly state: 'open' | 'half-open'
+  readonly sinceUs: number
+  /** When (again) an event is tried. */
+  readonly untilUs: number
+  readonly reason: string
+  readonly trial?: Seq
+}
+
+interface Body {
+  readonly paused?: { readonly by: string; readonly us: number }
+  readonly breaker?: Breaker
+  /** Events reacted to, and blocked, in the time that began then. */
+  readonly rate?: { readonly sinceUs: number; readonly count: number; readonly blocked: number }
+}
+
+type GuardedRule = { readonly id: string } & Pick<RuleOptions, 'rate_limit' | 'breaker'>
+
+export interface GuardsOptions {
+  readonly store: Pick<ReactionStore, 'states' | 'control'>
+  readonly events: Pick<EventLog, 'prepare'>
+  readonly clock: Clock
+  /** The rule of this id as it is now; null when it is no more. */
+  readonly ruleOf: (id: string) => GuardedRule | null
+  readonly log: { warn(fields: object, text: string): void }
+}
+
+/** Stopped by a guard, with what is to be told of it. */
+export interface Stopped {
+  readonly blocked: Blocked
+  readonly error: string
+  readonly events: readonly NewEvent[]
+}
+
+/** A rule's guards as people see them. */
+export interface ShownGuards {
+  readonly paused: { readonly by: string; readonly us: number } | null
+  readonly breaker: { readonly state: BreakerState; readonly failures: number } & Partial<Omit<Breaker, 'state'>>
+  readonly rate: Body['rate'] | null
+}
+
+/** The reactor itself. */
+const ALL = ''
+const MINUTE_US = 60_000_000
+
+export class Guards {
+  readonly #o: GuardsOptions
+  readonly #bodies = new Map<string, Body>()
+  readonly #changed = new Set<string>()
+  /** When each rule failed, as long as it counts. A restart forgets these: an open breaker it does not. */
+  readonly #failures = new Map<string, number[]>()
+
+  constructor(options: GuardsOptions) {
+    this.#o = options
+  }
+
+  /** Forgets what was not written and reads what was. */
+  async load(): Promise<void> {
+    const states = await this.#o.store.states()
+    this.#bodies.clear()
+    this.#changed.clear()
+    for (const { rule, body } of states) this.#bodies.set(rule, body as Body)
+  }
+
+  /** Whether a rule is paused; without an id: the whole reactor. */
+  paused(rule: string = ALL): boolean {
+    return this.#bodies.get(rule)?.paused !== undefined
+  }
+
+  shown(rule: string): ShownGuards {
+    const { paused = null, breaker, rate = null } = this.#bodies.get(rule) ?? {}
+    const failures = this.#recent(rule).length
+    return { paused, breaker: { state: 'closed', failures, ...breaker }, rate }
+  }
+
+  /** Rules that are paused or whose breaker is not closed. */
+  stopped(): readonly string[] {
+    return [...this.#bodies].filter(([rule, { paused, breaker }]) => rule !== ALL && (paused || breaker)).map(([rule]) => rule)
+  }
+
+  /** Whether a rule may react to this event; counted when it may. What changes is written with the plans (`changes`). */
+  pass(
+    rule: GuardedRule,
+    event: Pick<StoredEvent, 'seq' | 'stampUs' | 'tag' | 'cause'>
+  ): { stopped: Stopped | null; events: readonly NewEvent[] } {
+    const { rate_limit, breaker } = rule
+    if (rate_limit === null && breaker === null) return { stopped: null, events: [] }
+    const opened = breaker === null ? null : this.#tryBreaker(rule, event)
+    if (opened !== null && 'blocked' in opened) return { stopped: opened, events: [] }
+    const limited = rate_limit === null ? null : this.#count(rule.id, rate_limit, event)
+    return { stopped: limited, events: limited === null && opened !== null ? opened.events : [] }
+  }
+
+  /** What changed since this was asked last, for the store. */
+  changes(): readonly RuleState[] {
+    const states = [...this.#changed].map(rule => this.#state(rule))
+    this.#changed.clear()
+    return states
+  }
+
+  get changed(): boolean {
+    return this.#changed.size > 0
+  }
+
+  /** A reaction ended. Never rejects: what could not be written is decided again by the next one. */
+  async outcome(rule: string, event: Seq, failure: string | null): Promise<void> {
+    const { breaker } = this.#o.ruleOf(rule) ?? {}
+    if (!breaker) return
+    const before = this.#bodies.get(rule)?.breaker
+    if (before?.state === 'open' || (before?.state === 'half-open' && before.trial !== event)) return
+    try {
+      if (failure === null) await this.#succeeded(rule, before)
+      else await this.#failed(rule, breaker, failure, before !== undefined)
+    } catch (error) {
+      this.#o.log.warn({ err: error, rule }, 'the state of a circuit breaker could not be written')
+    }
+  }
+
+  /** Opens or closes a breaker by hand. */
+  async setBreaker(rule: string, state: 'open' | 'closed', { user, source }: Author): Promise<void> {
+    const rest = durationUs(this.#o.ruleOf(rule)?.breaker?.rest ?? 60)!
+    const nowUs = this.#o.clock.nowUs()
+    this.#failures.delete(rule)
+    const breaker: Breaker | null =
+      state === 'closed' ? null : { state, sinceUs: nowUs, untilUs: nowUs + rest, reason: `opened by ${user}` }
+    await this.#move(rule, breaker, [this.#o.events.prepare(reactorBreaker(rule), { rule, state, user }, { source })])
+  }
+
+  /** Holds what a rule (or, without an id, the reactor) would do; it is planned and kept. False: it was so already. */
+  async setPaused(rule: string | null, paused: boolean, { user, source }: Author): Promise<boolean> {
+    const id = rule ?? ALL
+    const before = this.#bodies.get(id) ?? {}
+    if ((before.paused !== undefined) === paused) return false
+    const { paused: _, ...rest } = before
+    // At once, so that what is planned from here on is held (or is not).
+    this.#bodies.set(id, paused ? { ...rest, paused: { by: user, us: this.#o.clock.nowUs() } } : rest)
+    const tag = (paused ? reactorPaused : reactorResumed)(rule)
+    const event = this.#o.events.prepare(tag, { ...(rule === null ? {} : { rule }), user }, { source })
+    try {
+      await this.#o.store.control(this.#state(id), paused ? 'pause' : 'resume', [event])
+    } catch (error) {
+      const { paused: _, ...now } = this.#bodies.get(id) ?? {}
+      this.#bodies.set(id, before.paused === undefined ? now : { ...now, paused: before.paused })
+      throw error
+    }
+    return true
+  }
+
+  #tryBreaker(
+    rule: GuardedRule,
+    { seq, stampUs, tag, cause }: Pick<StoredEvent, 'seq' | 'stampUs' | 'tag' | 'cause'>
+  ): Stopped | { events: NewEvent[] } | null {
+    const breaker = this.#bodies.get(rule.id)?.breaker
+    if (breaker === undefined) return null
+    if (stampUs < breaker.untilUs) {
+      const error = `blocked: the circuit breaker of the rule is ${breaker.state} (${breaker.reason})`
+      return { blocked: 'breaker', error, events: [] }
+    }
+    // One event is tried; another one when nothing is known of it after as long a rest.
+    const rest = durationUs(rule.breaker?.rest ?? 60)!
+    this.#put(rule.id, { breaker: { ...breaker, state: 'half-open', untilUs: stampUs + rest, trial: seq } })
+    const data = { rule: rule.id, state: 'half-open', reason: breaker.reason, tag, user: 'Reactor' }
+    return { events: [this.#o.events.prepare(reactorBreaker(rule.id), data, { source: 'reactor', cause: after(seq, cause) })] }
+  }
+
+  #count(
+    rule: string,
+    { limit, per }: NonNullable<RuleOptions['rate_limit']>,
+    { seq, stampUs, tag, cause }: Pick<StoredEvent, 'seq' | 'stampUs' | 'tag' | 'cause'>
+  ): Stopped | null {
+    const known = this.#bodies.get(rule)?.rate
+    const over = known === undefined || stampUs >= known.sinceUs + durationUs(per)!
+    const rate = over ? { sinceUs: stampUs, count: 0, blocked: 0 } : known
+    if (rate.count < limit) {
+      this.#put(rule, { rate: { ...rate, count: rate.count + 1 } })
+      return null
+    }
+    this.#put(rule, { rate: { ...rate, blocked: rate.blocked + 1 } })
+    const error = `blocked: more than ${limit} events in ${String(per)}${typeof per === 'number' ? ' s' : ''} (rate_limit)`
+    // Told once in each time: the others are on record.
+    const data = { rule, blocked: 'rate_limit', limit, per, tag, user: 'Reactor' }
+    const told =
+      rate.blocked > 0 ? [] : [this.#o.events.prepare(reactorBlocked(rule), data, { source: 'reactor', cause: after(seq, cause) })]
+    return { blocked: 'rate_limit', error, events: told }
+  }
+
+  async #succeeded(rule: string, before: Breaker | undefined): Promise<void> {
+    if (before === undefined) return
+    this.#failures.delete(rule)
+    const data = { rule, state: 'closed', user: 'Reactor' }
+    await this.#move(rule, null, [this.#o.events.prepare(reactorBreaker(rule), data, { source: 'reactor' })])
+  }
+
+  async #failed(
+    rule: string,
+    { failures, within = MINUTE_US / 1e6, rest = MINUTE_US / 1e6 }: NonNullable<RuleOptions['breaker']>,
+    why: string,
+    trial: boolean
+  ): Promise<void> {
+    const nowUs = this.#o.clock.nowUs()
+    const recent = [...this.#recent(rule).filter(us => us > nowUs - durationUs(within)!), nowUs]
+    this.#failures.set(rule, recent.slice(-failures))
+    if (!trial && recent.length < failures) return
+    this.#failures.delete(rule)
+    const reason = trial ? `the event that was tried failed: ${why}` : `${failures} failures, the last one: ${why}`
+    const breaker = { state: 'open', sinceUs: nowUs, untilUs: nowUs + durationUs(rest)!, reason: reason.slice(0, 500) } as const
+    const data = { rule, state: 'open', reason: breaker.reason, until: stampOf(breaker.untilUs), user: 'Reactor' }
+    await this.#move(rule, breaker, [this.#o.events.prepare(reactorBreaker(rule), data, { source: 'reactor' })])
+  }
+
+  #recent(rule: string): number[] {
+    return this.#failures.get(rule) ?? []
+  }
+
+  async #move(rule: string, breaker: Breaker | null, events: readonly NewEvent[]): Promise<void> {
+    const { breaker: _, ...rest } = this.#bodies.get(rule) ?? {}
+    this.#bodies.set(rule, breaker === null ? rest : { ...rest, breaker })
+    await this.#o.store.control(this.#state(rule), null, events)
+  }
+
+  #put(rule: string, change: Partial<Body>): void {
+    this.#bodies.set(rule, { ...this.#bodies.get(rule), ...change })
+    this.#changed.add(rule)
+  }
+
+  #state(rule: string): RuleState {
+    const body = this.#bodies.get(rule) ?? {}
+    return { rule, paused: body.paused !== undefined, body }
+  }
+}
+
+function after(seq: Seq, cause: Cause | null): Cause {
+  return { seq, depth: (cause?.depth ?? 0) + 1 }
+}

@@ -1,0 +1,287 @@
+/**
+ * Windows: events that a rule gathers under a key before it reacts (throttle, debounce, accumulate). The state is held here and written by the
+ * planner in the transaction that moves its cursor (`take`, `due`, then `changes`), so that after a crash neither an event nor a reaction is missing
+ * or there twice. Time is that of the events (`stampUs`); a window whose time is over without further events is closed by the clock (`due`).
+ *
+ * - once_within: the first event is reacted to at once, others of that time are counted and passed over;
+ * - once_after: opened by the first event, closed that much later: one reaction to all;
+ * - debounce: closed once no event came for `period`, at the latest `max` after the first: one reaction to all;
+ * - accumulate: events older than `within` are let go; with `threshold` of them there is one reaction to these, and it begins anew.
+ */
+import type { Seq, StoredEvent } from '../events/event.js'
+import type { PlanChanges, ReactionStore, WindowRecord } from '../store/store.js'
+import { durationUs, MAX_THRESHOLD, type RuleOptions } from './options.js'
+
+/** Windows open at a time, of one rule and of all. For another one that was opened first is closed early: what it gathered is reacted to now. */
+export const MAX_WINDOWS = { ofRule: 10_000, ofAll: 50_000 }
+/**
+ * Bytes of the events of one window: a rendering has them all in memory. At the limit (and at MAX_THRESHOLD events) the window is closed early; one
+ * that accumulates lets its oldest events go.
+ */
+const MAX_BYTES = 16 * 1024 * 1024
+
+export type WindowKind = 'once_within' | 'once_after' | 'debounce' | 'accumulate'
+
+/** How a rule gathers. */
+export interface Gathering {
+  readonly kind: WindowKind
+  readonly periodUs: number
+  /** debounce: the latest end after the first event. */
+  readonly maxUs: number
+  readonly threshold: number
+}
+
+/** The rule for which events are gathered. */
+export interface GatheringRule {
+  readonly id: string
+  readonly version: number
+  readonly sls: readonly string[]
+  readonly gathering: Gathering
+}
+
+/** A window that is closed and to be reacted to: its last event stands for it. */
+export interface Fired {
+  readonly rule: string
+  /** As the rule was when the window was opened; counts where the rule is no more. */
+  readonly version: number
+  readonly sls: readonly string[]
+  readonly first: Seq
+  readonly last: Seq
+  readonly stampUs: number
+  readonly slot: string | null
+}
+
+/** What of a window is kept. */
+interface Body {
+  readonly kind: WindowKind
+  readonly version: number
+  readonly sls: readonly string[]
+  readonly openedUs: number
+  lastUs: number
+  last: Seq
+  /** Events in it. */
+  count: number
+  bytes: number
+  /** Events passed over, or let go. */
+  passed: number
+  /** Key of the line in which the reaction will stand. */
+  slot: string | null
+}
+
+interface Open extends Body {
+  readonly rule: string
+  readonly key: string
+  readonly first: Seq
+  dueUs: number
+  /** accumulate: its events, oldest first. */
+  readonly members: { readonly seq: Seq; readonly us: number; readonly bytes: number }[]
+}
+
+/** A window as people see it. */
+export interface ShownWindow extends Omit<Body, 'sls' | 'slot' | 'bytes'> {
+  readonly key: string
+  readonly first: Seq
+  readonly dueUs: number
+}
+
+/** How a rule gathers; null when it does not. */
+export function gatheringOf({
+  throttle,
+  debounce,
+  accumulate
+}: Pick<RuleOptions, 'throttle' | 'debounce' | 'accumulate'>): Gathering | null {
+  const of = (kind: WindowKind, period: unknown, more: Partial<Gathering> = {}) => {
+    return { kind, periodUs: durationUs(period)!, maxUs: Number.POSITIVE_INFINITY, threshold: MAX_THRESHOLD, ...more }
+  }
+  if (throttle !== null) {
+    return 'once_within' in throttle ? of('once_within', throttle.once_within) : of('once_after', throttle.once_after)
+  }
+  if (debounce !== null) return of('debounce', debounce.period, debounce.max === undefined ? {} : { maxUs: durationUs(debounce.max)! })
+  return accumulate === null ? null : of('accumulate', accumulate.within, { threshold: accumulate.threshold })
+}
+
+export function shownWindow({ key, first, dueUs, body }: WindowRecord): ShownWindow {
+  const { kind, version, openedUs, lastUs, last, count, passed } = body as Body
+  return { key, kind, version, first, last, openedUs, lastUs, dueUs, count, passed }
+}
+
+export class Windows {
+  readonly #open = new Map<string, Map<string, Open>>()
+  #size = 0
+  /** No window is due before this. */
+  #nextUs = Number.POSITIVE_INFINITY
+  readonly #changed = new Set<Open>()
+  #closed: { rule: string; key: string }[] = []
+  #gathered: { rule: string; first: Seq; event: Seq }[] = []
+  #forgotten: { rule: string; first: Seq; before: Seq }[] = []
+  /** Windows closed early because there were too many, since the start. */
+  early = 0
+
+  /** Forgets what was not written and reads what was. */
+  async load(store: Pick<ReactionStore, 'windows' | 'windowEvents'>): Promise<void> {
+    this.#open.clear()
+    this.#size = 0
+    this.#nextUs = Number.POSITIVE_INFINITY
+    this.changes()
+    for (const record of await store.windows({ limit: MAX_WINDOWS.ofAll })) {
+      const open: Open = {
+        ...(record.body as Body),
+        rule: record.rule,
+        key: record.key,
+        first: record.first,
+        dueUs: record.dueUs,
+        members: []
+      }
+      if (open.kind === 'accumulate') {
+        for (const { seq, stampUs, json } of await store.windowEvents(open.rule, open.first))
+          open.members.push({ seq, us: stampUs, bytes: json.length })
+      }
+      this.#add(open)
+    }
+    // The order of opening decides which of too many goes first.
+    for (const [rule, windows] of this.#open) this.#open.set(rule, new Map([...windows].sort(([, a], [, b]) => a.first - b.first)))
+  }
+
+  /** When the clock should be looked at next; microseconds. */
+  get nextUs(): number {
+    return this.#nextUs
+  }
+
+  /** An event for a rule. `now`: it is to be reacted to by itself; `fired`: windows that are closed by it. */
+  take(rule: GatheringRule, key: string, event: StoredEvent, slot: string | null): { now: boolean; fired: readonly Fired[] } {
+    const { gathering } = rule
+    const fired: Fired[] = []
+    let open = this.#open.get(rule.id)?.get(key)
+    if (open !== undefined && (open.dueUs <= event.stampUs || open.kind !== gathering.kind)) {
+      fired.push(...this.#end(open))
+      open = undefined
+    }
+    const now = open === undefined && gathering.kind === 'once_within'
+    if (open === undefined) {
+      fired.push(...this.#makeRoom(rule.id))
+      open = this.#begin(rule, key, event)
+    }
+    open.lastUs = Math.max(open.lastUs, event.stampUs)
+    this.#changed.add(open)
+    if (gathering.kind !== 'once_within') fired.push(...this.#join(open, gathering, event, slot))
+    else if (!now) open.passed++
+    return { now, fired }
+  }
+
+  /** Closes the windows whose time was over at `us`; those to be reacted to are given. */
+  due(us: number): readonly Fired[] {
+    if (us < this.#nextUs) return []
+    const due: Open[] = []
+    this.#nextUs = Number.POSITIVE_INFINITY
+    for (const windows of this.#open.values()) {
+      for (const open of windows.values()) {
+        if (open.dueUs <= us) due.push(open)
+        else this.#nextUs = Math.min(this.#nextUs, open.dueUs)
+      }
+    }
+    return due.sort((a, b) => a.dueUs - b.dueUs).flatMap(open => this.#end(open))
+  }
+
+  /** What changed since this was asked last, for the store. */
+  changes(): Pick<PlanChanges, 'windows' | 'closed' | 'gathered' | 'forgotten'> {
+    const windows = [...this.#changed].map(({ rule, key, first, dueUs, members: _, ...body }) => ({ rule, key, first, dueUs, body }))
+    const changes = { windows, closed: this.#closed, gathered: this.#gathered, forgotten: this.#forgotten }
+    this.#changed.clear()
+    this.#closed = []
+    this.#gathered = []
+    this.#forgotten = []
+    return changes
+  }
+
+  get changed(): boolean {
+    return this.#changed.size + this.#closed.length + this.#gathered.length + this.#forgotten.length > 0
+  }
+
+  #begin({ id, version, sls, gathering }: GatheringRule, key: string, { seq, stampUs }: StoredEvent): Open {
+    const body = {
+      kind: gathering.kind,
+      version,
+      sls,
+      openedUs: stampUs,
+      lastUs: stampUs,
+      last: seq,
+      count: 0,
+      bytes: 0,
+      passed: 0,
+      slot: null
+    }
+    const open: Open = { ...body, rule: id, key, first: seq, dueUs: stampUs + gathering.periodUs, members: [] }
+    this.#add(open)
+    return open
+  }
+
+  #join(open: Open, gathering: Gathering, { seq, stampUs, json }: StoredEvent, slot: string | null): readonly Fired[] {
+    open.count++
+    open.bytes += json.length
+    open.last = seq
+    open.slot = slot
+    this.#gathered.push({ rule: open.rule, first: open.first, event: seq })
+    if (gathering.kind === 'once_after') open.dueUs = open.openedUs + gathering.periodUs
+    if (gathering.kind === 'debounce') open.dueUs = Math.min(open.lastUs + gathering.periodUs, open.openedUs + gathering.maxUs)
+    if (gathering.kind === 'accumulate') {
+      open.members.push({ seq, us: stampUs, bytes: json.length })
+      open.dueUs = open.lastUs + gathering.periodUs
+      this.#letGo(open, open.lastUs - gathering.periodUs)
+      return open.count >= gathering.threshold ? this.#fire(open) : []
+    }
+    this.#nextUs = Math.min(this.#nextUs, open.dueUs)
+    return open.count >= MAX_THRESHOLD || open.bytes >= MAX_BYTES ? this.#fire(open) : []
+  }
+
+  /** Events that came before `us` count no more, nor do the oldest of too many bytes. */
+  #letGo(open: Open, us: number): void {
+    let gone = 0
+    while (gone < open.members.length - 1 && (open.members[gone]!.us <= us || open.bytes > MAX_BYTES))
+      open.bytes -= open.members[gone++]!.bytes
+    if (gone === 0) return
+    open.members.splice(0, gone)
+    open.count -= gone
+    open.passed += gone
+    this.#forgotten.push({ rule: open.rule, first: open.first, before: open.members[0]!.seq })
+  }
+
+  /** The window's time is over. */
+  #end(open: Open): readonly Fired[] {
+    if (open.kind === 'once_after' || open.kind === 'debounce') return this.#fire(open)
+    this.#drop(open)
+    if (open.kind === 'accumulate') this.#forgotten.push({ rule: open.rule, first: open.first, before: Number.MAX_SAFE_INTEGER })
+    return []
+  }
+
+  #fire(open: Open): readonly Fired[] {
+    this.#drop(open)
+    const { rule, version, sls, first, last, lastUs, slot } = open
+    return [{ rule, version, sls, first, last, stampUs: lastUs, slot }]
+  }
+
+  #makeRoom(rule: string): readonly Fired[] {
+    const own = this.#open.get(rule)
+    const full = (own?.size ?? 0) >= MAX_WINDOWS.ofRule
+    if (!full && this.#size < MAX_WINDOWS.ofAll) return []
+    const windows = full ? own! : [...this.#open.values()].reduce((most, each) => (each.size > most.size ? each : most))
+    this.early++
+    return this.#end(windows.values().next().value!)
+  }
+
+  #add(open: Open): void {
+    const windows = this.#open.get(open.rule) ?? new Map<string, Open>()
+    windows.set(open.key, open)
+    this.#open.set(open.rule, windows)
+    this.#size++
+    this.#nextUs = Math.min(this.#nextUs, open.dueUs)
+  }
+
+  #drop(open: Open): void {
+    const windows = this.#open.get(open.rule)!
+    windows.delete(open.key)
+    if (windows.size === 0) this.#open.delete(open.rule)
+    this.#size--
+    this.#changed.delete(open)
+    this.#closed.push({ rule: open.rule, key: open.key })
+  }
+}
