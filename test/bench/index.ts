@@ -9,6 +9,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   fanout: () => import('./fanout.js'),
   replay: () => import('./replay.js'),
   rules: () => import('./rules.js'),
+  reactor: () => import('./reactor.js'),
   backtest: () => import('./backtest.js'),
   idle: () => import('./idle.js'),
   start: () => import('./start.js'),

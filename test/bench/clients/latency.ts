@@ -54,4 +54,41 @@ async function measure({ url, token, times, paceMs }: Place & { times: number; p
   return latencies
 }
 
-serve({ open, measure })
+/**
+ * Posts so many events a second, whether those before were answered or not, and returns the milliseconds from each POST to its frame (of the event,
+ * or of what it led to). Those without a frame ten seconds after the last POST are left out.
+ */
+async function pace({
+  url,
+  token,
+  tag,
+  perSecond,
+  seconds
+}: Place & { tag: string; perSecond: number; seconds: number }): Promise<number[]> {
+  const latencies: number[] = []
+  const times = perSecond * seconds
+  const headers = { 'x-auth-token': token, 'content-type': 'application/json' }
+  const all = new Promise<void>(resolve => {
+    arrived = latency => {
+      latencies.push(latency)
+      if (latencies.length === times) resolve()
+    }
+  })
+  const answers: Promise<unknown>[] = []
+  const from = performance.now()
+  while (answers.length < times) {
+    const due = Math.min(times, Math.floor(((performance.now() - from) / 1000) * perSecond) + 1)
+    while (answers.length < due) {
+      const n = ++number
+      sent.set(n, performance.now())
+      const body = JSON.stringify({ tag, data: { n, id: 'minion00000', version: '1.10', status: 'ok' } })
+      answers.push(fetch(`${url}/events`, { method: 'POST', headers, body }).then(answer => answer.arrayBuffer()))
+    }
+    await new Promise(resolve => setTimeout(resolve, 1))
+  }
+  await Promise.all(answers)
+  await Promise.race([all, new Promise(resolve => setTimeout(resolve, 10_000))])
+  return latencies
+}
+
+serve({ open, measure, pace })

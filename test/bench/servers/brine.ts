@@ -32,6 +32,7 @@ serve({
   ...gauges,
   start,
   subscribers: () => app.services.hub.subscribers,
+  backlog: () => app.services.reactor.backlog(),
   live: () => app.services.hub.live,
   /** Fires events as the server itself does, in one transaction. */
   fire: async ({ count, tag, data }: { count: number; tag: string; data: Record<string, unknown> }) => {
