@@ -96,6 +96,7 @@ async function burst(): Promise<Figure[]> {
       return [
         absolute('reactions planned durably', BURST / seconds(planned), { atLeast: 2000 }, 'a second', note),
         absolute('reactions dispatched', BURST / seconds(done), { atLeast: 1000 }, 'a second', 'with a minion that returns'),
+        absolute('the same, CPU of the server for each, its return included', spent, { atMost: 2000 }, 'us'),
         absolute(
           'ten thousand minion_start at once: reactions missing or too many',
           Math.abs(reactions - BURST),
