@@ -1,4 +1,11 @@
-import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+  type RouteOptions
+} from 'fastify'
 import { saltJson } from '../events/json.js'
 import type { Services } from '../services.js'
 import bodies from './bodies.js'
@@ -12,6 +19,8 @@ import security from './security.js'
 export interface HttpOptions {
   /** `routes/index.ts`; passed in because only `app.ts` knows the routes. */
   readonly routes: FastifyPluginAsync
+  /** Told of every route as the router gets it: for tests of all of them. */
+  readonly onRoute?: (route: RouteOptions) => void
 }
 
 /** A client that is slower than this with its request's head is cut: it holds a connection for nothing. */
@@ -53,6 +62,7 @@ export async function buildHttp(services: Services, options: HttpOptions): Promi
   })
   // Answers are printed as Salt prints JSON; schemas of answers are for the reader and need no code of their own.
   app.setSerializerCompiler(() => saltJson)
+  if (options.onRoute) app.addHook('onRoute', options.onRoute)
   app.decorate('services', services)
   app.decorateRequest('caller')
   for (const plugin of [connections, logging, errors, security, bodies, metrics, docs]) await app.register(plugin)
