@@ -14,6 +14,7 @@ const Event = Type.Object(
     tag: Type.String(),
     data: Type.Unknown(),
     preload: Type.Optional(Mapping),
+    flat: Type.Optional(Type.Boolean({ description: "A beacon's: data is the event's own" })),
     jid: Type.Optional(Type.String({ description: 'The job that fired it' }))
   },
   { additionalProperties: false }

@@ -2,6 +2,8 @@ import { unwatchFile, watchFile } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { Config } from '../config/schema.js'
+import { BeaconBook } from '../minion/beacons/book.js'
+import { beaconsFileOf } from '../minion/beacons/file.js'
 import { MinionBus } from '../minion/bus.js'
 import { writeDurably } from '../minion/disk.js'
 import { Executor } from '../minion/executor.js'
@@ -49,6 +51,10 @@ export async function runMinion(
     ...{ config: options.schedule, file: scheduleFileOf(options), own: ownJobs(config, masterless) },
     fire: (tag, data) => bus.fire(tag, data)
   }).load(log)
+  const beacons = await new BeaconBook({
+    ...{ config: options.beacons, file: beaconsFileOf(options) },
+    fire: (tag, data) => bus.fire(tag, data)
+  }).load(log)
   let executor: Executor | null = null
   const minion: Minion = new Minion({
     id,
@@ -57,6 +63,7 @@ export async function runMinion(
     dir,
     bus,
     schedule: book,
+    beacons,
     startup: startupStates(config),
     startGrains: config.start_event_grains,
     legacyStart: config.enable_legacy_startup_events,
@@ -64,7 +71,7 @@ export async function runMinion(
     acceptanceWaitMs: config.acceptance_wait_time * 1000,
     reconnectMs: { first: config.recon_default, max: config.recon_max },
     runner: async (master, onGrains) => {
-      executor = new Executor({ options, grains, master, log, onGrains, schedule: book })
+      executor = new Executor({ options, grains, master, log, onGrains, schedule: book, beacons })
       return executor
     },
     log
@@ -80,7 +87,7 @@ export async function runMinion(
   const undo = [
     notifySystemd(),
     watchMemory(config.minion_memory_mib, log),
-    reload === null ? () => {} : watchConfig(reload, next => applyConfig(next, { config, executor, book, log }), log)
+    reload === null ? () => {} : watchConfig(reload, next => applyConfig(next, { config, executor, book, beacons, log }), log)
   ]
   const ended = untilToldToStop(minion).finally(async () => {
     for (const end of undo) end()
@@ -130,16 +137,18 @@ interface Running {
   config: Config
   readonly executor: Executor | null
   readonly book: ScheduleBook
+  readonly beacons: BeaconBook
   readonly log: Logger
 }
 
 /** Jobs that run keep what they have; jobs of the schedule that stayed the same keep their times. */
 async function applyConfig(next: Config, running: Running): Promise<void> {
-  const { config, executor, book, log } = running
+  const { config, executor, book, beacons, log } = running
   const late = AT_START.filter(name => JSON.stringify(next[name]) !== JSON.stringify(config[name]))
   if (late.length > 0) log.warn({ settings: late }, 'these settings count from the next start on')
   await executor?.configure({ ...optionsOf(next), id: minionId(config) })
   if (JSON.stringify(next.schedule) !== JSON.stringify(config.schedule)) book.setConfig(config.schedule, next.schedule)
+  if (JSON.stringify(next.beacons) !== JSON.stringify(config.beacons)) beacons.setConfig(config.beacons, next.beacons)
   log.level = next.log_level
   running.config = next
 }

@@ -5,7 +5,7 @@
 const UNUSED = `
   acceptance_wait_time_max add_proxymodule_to_opts aggregate allow_minion_key_revoke always_verify_signature api_logfile api_pidfile
   append_domain append_minionid_config_dirs auth_events auth_mode auth_safemode auth_timeout auth_tries autoload_dynamic_modules
-  autosign_timeout azurefs backup_mode batch_safe_limit batch_safe_size beacons
+  autosign_timeout azurefs backup_mode batch_safe_limit batch_safe_size
   beacons_before_connect bootstrap_delay cache cache_jobs cache_sreqs cachedir caller_floscript clean_dynamic_modules cli_summary
   client_acl client_acl_verify cloud cluster_id cluster_masters cluster_mode cluster_peers cluster_pki_dir cluster_port cluster_secret
   color color_theme con_cache conf_file config_dir context cython_enable decrypt_pillar decrypt_pillar_default

@@ -541,6 +541,16 @@ schedule:
   highstate: {function: state.apply, minutes: 60, splay: 300}
   backup: {function: cmd.run, args: [/usr/local/bin/backup], cron: '0 3 * * *'}`
     }),
+    beacons: mapping({
+      default: {},
+      for: 'minion',
+      meaning:
+        'What the minion watches, and tells as salt/beacon/<id>/<name>/…. beacons.add and its like last when beacons.save was called.',
+      example: `
+beacons:
+  load: [{averages: {1m: [0.0, 2.0]}}, {onchangeonly: true}]
+  inotify: [{files: {/etc/important: {mask: [modify]}}}, {disable_during_state_run: true}]`
+    }),
     mine_enabled: boolean({ default: true, for: 'minion', meaning: 'Run mine_functions and send what they return.' }),
     mine_functions: mapping({
       default: {},

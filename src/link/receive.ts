@@ -96,7 +96,8 @@ export class Receiver {
     if (tag === LEGACY_MINION_START && !this.#o.config.enable_legacy_startup_events) return
     if (!minion.may({ kind: 'fire', tag })) throw brineError('NOT_PERMITTED', minion.user, `fire events with the tag '${tag.slice(0, 80)}'`)
     const from = { source: minion.source, cause: causes.get(item.jid ?? '') ?? null }
-    await this.#o.events.fire(tag, envelope(minion.user, item), from, { idempotencyKey: `minion:${minion.user}:${spool}:${n}` })
+    const data = beaconData(minion.user, item) ?? envelope(minion.user, item)
+    await this.#o.events.fire(tag, data, from, { idempotencyKey: `minion:${minion.user}:${spool}:${n}` })
   }
 
   async #record(minion: Caller, item: UpReturn): Promise<void> {
@@ -126,6 +127,12 @@ function returnIn(text: string, n: number): UpReturn | null {
 function boundedGrains(grains: Readonly<Record<string, unknown>>): Record<string, unknown> {
   if (JSON.stringify(grains).length > MAX_GRAINS) throw brineError('FIELD_INVALID', 'grains', `must not be larger than ${MAX_GRAINS} bytes`)
   return grains
+}
+
+/** What a beacon tells stands in its event as it is; the tag says whose it is. Null: it is no beacon's. */
+function beaconData(id: string, { tag, data, flat }: UpEvent): EventData | null {
+  const isMapping = typeof data === 'object' && data !== null && !Array.isArray(data)
+  return flat === true && isMapping && tag.startsWith(`salt/beacon/${id}/`) ? { ...data } : null
 }
 
 /** Salt's envelope of an event from a minion, in the order in which Salt prints it (golden/README section 1). */

@@ -45,6 +45,8 @@ export interface Agent {
   compilePillar(ask: PillarAsk): Promise<Mapping>
   /** What the schedule module asks of the scheduler; answers with the fields of Salt's event on the minion's bus. */
   schedule(func: string, args: Mapping): Promise<Mapping>
+  /** The same of the beacons module and the beacons. */
+  beacons(func: string, args: Mapping): Promise<Mapping>
   /** Sends to the mine, or reads it. */
   mine(ask: MineAsk): Promise<unknown>
 }

@@ -34,11 +34,13 @@ export interface ExecutorOptions {
   /** Called when a job had the grains collected anew. */
   readonly onGrains?: (grains: Mapping) => void
   /** Who keeps the schedule. */
-  readonly schedule?: SchedulePort
+  readonly schedule?: BookPort
+  /** Who keeps the beacons. */
+  readonly beacons?: BookPort
 }
 
-/** The scheduler, as functions reach it. */
-export interface SchedulePort {
+/** The schedule or the beacons, as functions reach them. */
+export interface BookPort {
   manage(func: string, args: Mapping, pillar: Mapping | null): Promise<Mapping>
 }
 
@@ -72,12 +74,13 @@ export class Executor {
   readonly #turns = new StateTurns()
   readonly #running = new Map<string, Running>()
   readonly #ends = new Set<Promise<Outcome | null>>()
-  readonly #schedule: SchedulePort | null
+  readonly #schedule: BookPort | null
+  readonly #beacons: BookPort | null
   #grains: Mapping
   #pillar: Mapping
   #pillarLoaded: Promise<Mapping> | null = null
 
-  constructor({ options, grains, master, log, modules, clock, onGrains, schedule }: ExecutorOptions) {
+  constructor({ options, grains, master, log, modules, clock, onGrains, schedule, beacons }: ExecutorOptions) {
     this.#options = options
     this.#grains = grains
     this.#pillar = { ...options.pillar }
@@ -88,6 +91,7 @@ export class Executor {
     this.#clock = clock ?? new SystemClock()
     this.#onGrains = onGrains ?? (() => {})
     this.#schedule = schedule ?? null
+    this.#beacons = beacons ?? null
     this.#pool = new WorkerPool({ limit: options.process_count_max, memoryMib: options.job_memory_mib }, log)
   }
 
@@ -256,6 +260,10 @@ export class Executor {
       schedule: async (func, args) => {
         if (!this.#schedule) throw new CommandExecutionError('this minion has no scheduler')
         return this.#schedule.manage(func, args, this.#pillarLoaded ? this.#pillar : null)
+      },
+      beacons: async (func, args) => {
+        if (!this.#beacons) throw new CommandExecutionError('this minion has no beacons')
+        return this.#beacons.manage(func, args, this.#pillarLoaded ? this.#pillar : null)
       },
       mine: async ask => {
         if (!this.#master.mine) throw new CommandExecutionError('the mine needs a server')

@@ -17,7 +17,7 @@ export type ServiceName = keyof Services
 export const SERVICE_METHODS = {
   files: ['cacheFile', 'listFiles', 'listEnvironments'],
   events: ['sendEvent', 'fireLocal'],
-  agent: ['running', 'signal', 'enterState', 'refreshGrains', 'refreshPillar', 'compilePillar', 'schedule', 'mine']
+  agent: ['running', 'signal', 'enterState', 'refreshGrains', 'refreshPillar', 'compilePillar', 'schedule', 'beacons', 'mine']
 } as const satisfies { [S in ServiceName]: readonly (keyof Services[S])[] }
 
 export interface RunMessage {

@@ -6,13 +6,15 @@ import type { JobMessage, Up, UpAnswer } from '../protocol/messages.js'
 import { SystemClock } from '../shared/clock.js'
 import { sleep } from '../shared/sleep.js'
 import { LEGACY_MINION_START, minionStart } from '../tags/tags.js'
+import type { BeaconBook } from './beacons/book.js'
+import { BeaconWatch } from './beacons/watch.js'
 import { MinionBus } from './bus.js'
 import { Connection } from './connection.js'
 import type { MinionLog } from './context.js'
 import { ControlServer, type Guest } from './control.js'
 import { Identity } from './identity.js'
 import { MinionJids } from './jids.js'
-import type { Job, Outcome } from './job.js'
+import type { Job, Outcome, RunningJob } from './job.js'
 import { JobJournal } from './journal.js'
 import { lockDirectory } from './lock.js'
 import type { MasterClient } from './master.js'
@@ -35,6 +37,8 @@ export interface JobRunner {
   /** Never throws. null: the job was ended by somebody and returns nothing. `onProcess` hears of the job's own process. */
   execute(job: Job, onProcess?: (pid: number) => void): Promise<Outcome | null>
   /** A job that another process of this machine runs. */
+  /** Jobs that run now. */
+  running?(): readonly RunningJob[]
   welcome?(job: Job, pid: number): Guest
   /** The pillar that jobs see. */
   pillar?(): Promise<Readonly<Record<string, unknown>>>
@@ -60,6 +64,8 @@ export interface MinionOptions {
   readonly bus?: MinionBus
   /** The jobs that the minion runs by itself. */
   readonly schedule?: ScheduleBook
+  /** What it watches. */
+  readonly beacons?: BeaconBook
   /** Run when the minion starts (startup_states). */
   readonly startup?: { readonly fun: string; readonly arg: readonly unknown[] } | null
   /** Grains that the start events carry. */
@@ -92,6 +98,7 @@ export class Minion {
   #returns: Returns | null = null
   #runner: JobRunner | null = null
   #scheduler: Scheduler | null = null
+  #beacons: BeaconWatch | null = null
   #control: ControlServer | null = null
   readonly #clock = new SystemClock()
   readonly #jids = new MinionJids(this.#clock)
@@ -163,6 +170,7 @@ export class Minion {
       connection.start()
     }
     this.#startSchedule()
+    this.#startBeacons()
     if (this.#masterless) {
       this.#bus.fire(minionStart(this.#o.id), { id: this.#o.id, data: startedText(this.#o.id) })
       this.#startup()
@@ -180,14 +188,29 @@ export class Minion {
     this.#scheduler.start()
   }
 
-  /** The pillar may have jobs too; it is asked for once there is somebody to ask. */
+  /** Beacons are told when they can no longer be lost, as returns are; masterless, the minion's own bus hears them. */
+  #startBeacons(): void {
+    const { beacons: book, id, log } = this.#o
+    if (!book) return
+    const send = async (tag: string, data: Grains) => {
+      if (this.#masterless) this.#bus.fire(tag, data)
+      else await this.#keep({ kind: 'event', tag, data, flat: true })
+    }
+    this.#beacons = new BeaconWatch({ id, book, send, running: () => this.#runner?.running?.() ?? [], log })
+    this.#beacons.start()
+  }
+
+  /** The pillar may have jobs and beacons too; it is asked for once there is somebody to ask. */
   #readSchedulePillar(): void {
-    const { schedule, log } = this.#o
-    if (!schedule || !this.#runner?.pillar) return
+    const { schedule, beacons, log } = this.#o
+    if (!(schedule || beacons) || !this.#runner?.pillar) return
     this.#runner
       .pillar()
-      .then(pillar => schedule.setPillar(pillar.schedule))
-      .catch(error => log.warn({ error: messageOf(error) }, 'the schedule of the pillar could not be read'))
+      .then(pillar => {
+        schedule?.setPillar(pillar.schedule)
+        beacons?.setPillar(pillar.beacons)
+      })
+      .catch(error => log.warn({ error: messageOf(error) }, 'schedule and beacons of the pillar could not be read'))
   }
 
   /** State runs of startup_states: once, when the minion starts. */
@@ -227,6 +250,7 @@ export class Minion {
 
   async #stop(): Promise<void> {
     await this.#scheduler?.stop()
+    await this.#beacons?.stop()
     await Promise.allSettled(this.#jobs)
     await this.#control?.stop()
     await this.#returns?.flush(FLUSH_MS)

@@ -3,6 +3,7 @@
  * nothing but this machine. An agent that runs in the same directory is asked for what only it knows (its jobs, its schedule, its bus).
  */
 import { SystemClock } from '../shared/clock.js'
+import { beaconsFile } from './beacons/file.js'
 import { MinionBus } from './bus.js'
 import type { Agent, EventSender, MinionLog, ModuleContext } from './context.js'
 import { ControlClient } from './control.js'
@@ -158,6 +159,7 @@ function soloAgent(call: OneShot, master: MasterClient, grains: Mapping): Agent 
     refreshPillar: () => pillarOf(call, master, grains, { refresh: true }),
     compilePillar: ask => pillarOf(call, master, grains, ask),
     schedule: (func, args) => scheduleFile(options).manage(func, args),
+    beacons: (func, args) => beaconsFile(options).manage(func, args),
     mine: async ask => {
       if (!master.mine) throw new CommandExecutionError('the mine needs a server')
       return master.mine(ask)

@@ -48,6 +48,8 @@ export interface MinionOptions {
   readonly mine_interval: number
   /** Jobs of the configuration that the minion runs by itself. */
   readonly schedule: Readonly<Record<string, unknown>>
+  /** What the minion watches. */
+  readonly beacons: Readonly<Record<string, unknown>>
   /** Everything else, with secrets masked. */
   readonly settings: Readonly<Record<string, unknown>>
 }
@@ -80,6 +82,7 @@ const DEFAULTS: Omit<MinionOptions, 'id' | 'cachedir' | 'conf_dir'> = {
   mine_functions: {},
   mine_interval: 60,
   schedule: {},
+  beacons: {},
   settings: {}
 }
 

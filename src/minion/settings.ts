@@ -47,6 +47,7 @@ export function optionsOf(config: Config): MinionOptions {
     ...{ test: config.test, failhard: config.failhard, cmd_safe: config.cmd_safe, process_count_max: config.process_count_max },
     ...{ job_time_limit_seconds: config.job_time_limit_seconds, job_memory_mib: config.job_memory_mib, schedule: config.schedule },
     ...{ mine_enabled: config.mine_enabled, mine_functions: config.mine_functions, mine_interval: config.mine_interval },
+    beacons: config.beacons,
     settings: shownSettings(config)
   })
 }

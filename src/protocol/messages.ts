@@ -82,6 +82,8 @@ export interface UpEvent {
   readonly data: unknown
   /** Stand in the envelope beside `id` and `tag`. */
   readonly preload?: Readonly<Record<string, unknown>>
+  /** A beacon's: `data` is the event's own, without an envelope around it (golden/README section 3). For tags below `salt/beacon/<id>/` alone. */
+  readonly flat?: boolean
   /** The job whose function fired it: the event then has the job's cause. */
   readonly jid?: string
 }

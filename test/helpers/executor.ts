@@ -53,6 +53,7 @@ interface Setup {
   readonly clock?: Clock
   /** Who keeps the schedule. */
   readonly schedule?: Agent['schedule']
+  readonly beacons?: Agent['schedule']
   /** Where the mine is. */
   readonly mine?: Agent['mine']
 }
@@ -116,6 +117,7 @@ export async function minionTest(test: Test, setup: Setup = {}): Promise<MinionT
     refreshPillar: async () => ({ ...options.pillar }),
     compilePillar: async ask => ({ ...options.pillar, ...ask.override }),
     schedule: setup.schedule ?? (async () => ({})),
+    beacons: setup.beacons ?? (async () => ({})),
     mine: setup.mine ?? (async () => true)
   }
   const contextOf = (job: Job): ModuleContext => ({

@@ -222,6 +222,24 @@ t.test('grains without measure are refused', async t => {
   t.same([...server.keys.facts()], [])
 })
 
+t.test("a beacon's event is flat, and flat is for the minion's own beacons alone", async t => {
+  const server = await linkServer(t)
+  const minion = await accepted(server)
+  const event = (n: number, tag: string, data: unknown) => ({ kind: 'event' as const, n, tag, data, flat: true })
+  const load = { '1m': 1.5, id: 'web1' }
+  const { body } = await minion.up({
+    items: [event(1, 'salt/beacon/web1/load/', load), event(2, 'salt/beacon/db1/load/', load), event(3, 'my/tag', load)]
+  })
+  t.match(body, { refused: [{ n: 2 }] })
+  t.same(
+    (await server.told()).slice(1).map(({ tag, data }) => ({ tag, data })),
+    [
+      { tag: 'salt/beacon/web1/load/', data: load },
+      { tag: 'my/tag', data: { id: 'web1', cmd: '_minion_event', pretag: null, data: load, tag: 'my/tag' } }
+    ]
+  )
+})
+
 t.test('events have the envelope of Salt, come in order, and once, however the batches are cut', async t => {
   const server = await linkServer(t)
   const minion = await accepted(server)

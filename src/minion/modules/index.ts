@@ -1,3 +1,4 @@
+import { beacons } from './beacons.js'
 import { cmd } from './cmd.js'
 import { config } from './config.js'
 import { cp } from './cp.js'
@@ -24,6 +25,7 @@ import { user } from './user.js'
 
 /** All execution modules. */
 const MODULES: readonly Module[] = [
+  beacons,
   cmd,
   config,
   cp,
