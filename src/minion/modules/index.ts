@@ -12,6 +12,7 @@ import { match } from './match.js'
 import { mine } from './mine.js'
 import type { Module } from './module.js'
 import { pillar } from './pillar.js'
+import { pkg } from './pkg.js'
 import { saltutil } from './saltutil.js'
 import { schedule } from './schedule.js'
 import { service } from './service.js'
@@ -38,6 +39,7 @@ const MODULES: readonly Module[] = [
   match,
   mine,
   pillar,
+  pkg,
   saltutil,
   schedule,
   service,

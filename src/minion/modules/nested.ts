@@ -1,7 +1,7 @@
 /** Errors that carry what Salt puts behind its message: `… Additional info follows:`, and the data as its `nested` outputter prints it. */
 import { CommandExecutionError } from './errors.js'
 import { pyStr } from './python.js'
-import { isMapping } from './values.js'
+import { isMapping, type Mapping } from './values.js'
 
 /** Salt's `CommandExecutionError(message, info=…)`. */
 export class InformedError extends CommandExecutionError {
@@ -10,6 +10,17 @@ export class InformedError extends CommandExecutionError {
   constructor(message: string, info: unknown) {
     super(`${/[.?!]$/.test(message) ? message : `${message}.`} Additional info follows:\n\n${nested(info)}`)
     this.info = info
+  }
+
+  /** The message without `changes`, which a state shows in their own place. */
+  get withoutChanges(): string {
+    if (!isMapping(this.info)) return this.message
+    const { changes: _changes, ...others } = this.info
+    return this.message.slice(0, this.message.indexOf('\n\n') + 2) + nested(others)
+  }
+
+  get changes(): Mapping {
+    return isMapping(this.info) && isMapping(this.info.changes) ? this.info.changes : {}
   }
 }
 

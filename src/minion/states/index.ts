@@ -5,6 +5,7 @@ import { file } from './file/index.js'
 import { grains } from './grains.js'
 import { group } from './group.js'
 import { module } from './module.js'
+import { pkg } from './pkg/index.js'
 import { schedule } from './schedule.js'
 import { service } from './service.js'
 import type { StateFunction, StateModule } from './state.js'
@@ -12,7 +13,7 @@ import { test } from './test.js'
 import { user } from './user.js'
 
 /** All state modules. */
-export const stateModules: readonly StateModule[] = [cmd, cron, event, file, grains, group, module, schedule, service, test, user]
+export const stateModules: readonly StateModule[] = [cmd, cron, event, file, grains, group, module, pkg, schedule, service, test, user]
 
 const byName = new Map(stateModules.map(module => [module.name, module]))
 
