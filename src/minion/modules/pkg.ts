@@ -292,8 +292,9 @@ async function install(ctx: ModuleContext, a: Mapping): Promise<Changes> {
   const manager = managerOf(ctx)
   const installed = await manager.list(ctx, 'installed', null)
   const nowOf = (name: string): string | undefined => installed[manager.plainName(ctx, name)]?.at(-1)
-  const older = (target: Target): boolean =>
-    target.version !== null && nowOf(target.name) !== undefined && manager.compare(target.version, nowOf(target.name)!) < 0
+  // A wish without an epoch means the version in whatever epoch it is offered.
+  const older = ({ name, version }: Target): boolean =>
+    version !== null && nowOf(name) !== undefined && manager.compare(version, nowOf(name)!, !version.includes(':')) < 0
   const downgrades = targets.filter(older).map(target => target.name)
   const reinstall = flag(a.reinstall)
   const wish = { targets, files, reinstall, downgrades, options }

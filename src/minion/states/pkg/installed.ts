@@ -100,12 +100,28 @@ async function predict(ctx: StateContext, a: Mapping, { targets, again, before, 
   const say = (list: readonly Target[]): string => list.map(wish => (sources ? wish.name : shown(wish))).join(', ')
   if (targets.length > 0) comment.push(`The following packages would be installed/updated: ${say(targets)}`)
   if (again.length > 0) comment.push(`The following packages would be reinstalled: ${say(again)}`)
-  const open = sources ? [] : targets.filter(({ version }) => version === null).map(({ name }) => name)
-  const offered = open.length > 0 ? await managerOf(ctx).candidates(ctx, open, { fromrepo: a.fromrepo }) : {}
+  const offered = sources ? {} : await newestFulfilling(ctx, a, targets)
   const changes: Mapping = {}
-  for (const { name, version } of [...targets, ...again])
-    changes[name] = { old: before[name]?.join(',') ?? '', new: version ?? (offered[name] || before[name]?.join(',') || 'installed') }
+  for (const { name, version } of [...targets, ...again]) {
+    const old = before[name]?.join(',') ?? ''
+    changes[name] = { old, new: offered[name] ?? version ?? (old || 'installed') }
+  }
   return answer(a, null, comment.join('\n'), changes)
+}
+
+/** The version that each target would get, as far as the repositories tell. */
+async function newestFulfilling(ctx: StateContext, a: Mapping, targets: readonly Target[]): Promise<Record<string, string>> {
+  const manager = managerOf(ctx)
+  const names = (any: boolean): string[] => targets.filter(({ version }) => (version === null) === any).map(({ name }) => name)
+  const found: Record<string, string> = {}
+  const newest = names(true).length > 0 ? await manager.candidates(ctx, names(true), { fromrepo: a.fromrepo }) : {}
+  for (const [name, version] of Object.entries(newest)) if (version !== '') found[name] = version
+  const offered = names(false).length > 0 ? await manager.offered(ctx, names(false), { fromrepo: a.fromrepo }) : {}
+  for (const { name, version } of targets) {
+    const best = version === null ? undefined : offered[name]?.find(candidate => isFulfilled([candidate], version, a, manager))
+    if (best !== undefined) found[name] = best
+  }
+  return found
 }
 
 async function install(ctx: StateContext, a: Mapping, plan: Plan): Promise<StateResult> {
