@@ -92,20 +92,56 @@ function unlimited(user: string, kind: 'reactor' | 'server', source: Source): Ca
  * events. The event of a return is the server's: it comes from a return that was recorded, once, and never from the minion's word alone.
  */
 export function minionCaller(id: string, token: { jti: string | null; expiresUs: number }): Caller {
-  const own = new RegExp(
-    `^salt/(?:(?:beacon|minion)/${literal(id)}/|(?:job/\\d{20}/(?:prog|sub)|state_result/\\d{20})/${literal(id)}(?:/|$))`
-  )
-  return {
-    user: id,
-    kind: 'minion',
-    source: `minion:${id}`,
-    eauth: '',
-    ...token,
-    scope: 'full',
-    perms: [],
-    readable: null,
-    may: action => action.kind === 'fire' && (!isServerTag(action.tag) || own.test(action.tag))
+  return new MinionCaller(id, token)
+}
+
+/** A server holds ten thousand of them: what they have in common is not in each. */
+class MinionCaller implements Caller {
+  readonly user: string
+  readonly jti: string | null
+  readonly expiresUs: number
+
+  constructor(id: string, token: { jti: string | null; expiresUs: number }) {
+    this.user = id
+    this.jti = token.jti
+    this.expiresUs = token.expiresUs
   }
+
+  get source(): Caller['source'] {
+    return `minion:${this.user}`
+  }
+  get kind(): 'minion' {
+    return 'minion'
+  }
+  get eauth(): string {
+    return ''
+  }
+  get scope(): 'full' {
+    return 'full'
+  }
+  get perms(): readonly unknown[] {
+    return []
+  }
+  get readable(): null {
+    return null
+  }
+
+  may(action: Action): boolean {
+    return action.kind === 'fire' && (!isServerTag(action.tag) || isOwnTag(action.tag, this.user))
+  }
+}
+
+/** Tags below these name a minion next. */
+const OWN_ABOVE = /^salt\/(?:beacon|minion)\//
+/** These may also end with it. */
+const OWN_ABOVE_OR_END = /^salt\/(?:job\/\d{20}\/(?:prog|sub)|state_result\/\d{20})\//
+
+function isOwnTag(tag: string, id: string): boolean {
+  const above = OWN_ABOVE.exec(tag)
+  if (above) return tag.startsWith(`${id}/`, above[0].length)
+  const before = OWN_ABOVE_OR_END.exec(tag)
+  if (!before) return false
+  return tag.length === before[0].length + id.length ? tag.endsWith(id) : tag.startsWith(`${id}/`, before[0].length)
 }
 
 /** Tags that belong to the server and to the minion named in them. */
@@ -298,8 +334,4 @@ export function coversPattern(permitted: TagFilter | null, pattern: string): boo
     const prefix = glob.slice(0, -1)
     return glob.endsWith('*') && !/[*?[]/.test(prefix) && pattern.startsWith(prefix)
   })
-}
-
-function literal(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')
 }

@@ -26,7 +26,7 @@ import type { Delivery, JobStore, KeyState } from '../store/store.js'
 import { CHALLENGE_SECONDS, Challenges } from './challenges.js'
 import type { MinionLink } from './link.js'
 import { Receiver, type Returns } from './receive.js'
-import { MinionStream } from './stream.js'
+import { jobLine, MinionStream, type StreamHost } from './stream.js'
 
 /** Streams are looked after (heartbeats, lost jobs, readers that went away) so often. */
 const TICK_MS = 5000
@@ -65,6 +65,8 @@ export class HttpLink implements MinionLink {
   readonly #challenges: Challenges
   readonly #receiver: Receiver
   readonly #streams = new Map<string, MinionStream>()
+  readonly #host: StreamHost
+  #line: { readonly jid: string; readonly text: string } | null = null
   /** Microseconds since 1970 UTC until which a connected minion's newest token counts. */
   readonly #tokenEnds = new Map<string, number>()
   readonly #listeners = new Set<PresenceListener>()
@@ -77,6 +79,12 @@ export class HttpLink implements MinionLink {
     this.files = new FileRoots(options.config.file_roots)
     this.#challenges = new Challenges(options.clock)
     this.#receiver = new Receiver({ ...options, returns: () => this.returns })
+    this.#host = {
+      pending: (id, limit) => options.store.jobs.pending(id, options.clock.nowUs(), limit),
+      now: () => performance.now(),
+      closed: stream => this.#gone(stream.id, stream),
+      failed: ({ id }, error) => options.log.error({ err: error, id }, 'pending jobs could not be read; it is tried again')
+    }
     this.#unlisten = options.keys.onChange((id, state) => {
       if (state !== 'accepted') this.disconnect(id, state === 'rejected' ? 'rejected' : 'deleted')
     })
@@ -103,7 +111,7 @@ export class HttpLink implements MinionLink {
 
   send(id: string, job: Delivery): boolean {
     const stream = this.#streams.get(id)
-    stream?.send(job)
+    stream?.send(job, this.#lineOf(job))
     return stream !== undefined
   }
 
@@ -169,15 +177,7 @@ export class HttpLink implements MinionLink {
     const id = minion.user
     const before = this.#streams.get(id)
     before?.bye('replaced')
-    const stream: MinionStream = new MinionStream({
-      id,
-      out,
-      pending: limit => this.#o.store.jobs.pending(id, this.#o.clock.nowUs(), limit),
-      now: () => performance.now(),
-      grainsWanted: !this.#o.keys.hasFacts(id),
-      onClose: () => this.#gone(id, stream),
-      onError: error => this.#o.log.error({ err: error, id }, 'pending jobs could not be read; it is tried again')
-    })
+    const stream = new MinionStream(this.#host, { id, out, grainsWanted: !this.#o.keys.hasFacts(id) })
     this.#streams.set(id, stream)
     this.#tokenEnds.set(id, minion.expiresUs)
     if (this.#stopped) {
@@ -201,6 +201,12 @@ export class HttpLink implements MinionLink {
   }
 
   // ── inside ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whoever publishes sends one job to many minions in a row. */
+  #lineOf(job: Delivery): string {
+    if (this.#line?.jid !== job.jid) this.#line = { jid: job.jid, text: jobLine(job) }
+    return this.#line.text
+  }
 
   #gone(id: string, stream: MinionStream): void {
     if (this.#streams.get(id) !== stream) return

@@ -16,16 +16,20 @@ const STALLED_MS = 60_000
 /** A minion sends something every `HEARTBEAT_SECONDS`; after so many of them without a word it is gone. */
 const MISSED_HEARTBEATS = 4
 
+/** What streams need of the link, which is the same for all of them. */
+export interface StreamHost {
+  /** Deliveries that the minion has not acknowledged, oldest first. */
+  pending(id: string, limit: number): Promise<readonly Delivery[]>
+  /** Milliseconds that only grow. */
+  now(): number
+  closed(stream: MinionStream): void
+  failed(stream: MinionStream, error: unknown): void
+}
+
 export interface MinionStreamOptions {
   readonly id: string
   readonly out: Writable
-  /** Deliveries that the minion has not acknowledged, oldest first. */
-  readonly pending: (limit: number) => Promise<readonly Delivery[]>
-  /** Milliseconds that only grow. */
-  readonly now: () => number
   readonly grainsWanted: boolean
-  readonly onClose: () => void
-  readonly onError: (error: unknown) => void
 }
 
 /**
@@ -33,9 +37,11 @@ export interface MinionStreamOptions {
  * directly from whoever publishes; each is sent again until it is acknowledged. Ends by `bye`, by `cut`, or when the connection closes.
  */
 export class MinionStream {
-  readonly #o: MinionStreamOptions
-  /** Sent and not acknowledged: jid → when. */
-  readonly #sent = new Map<string, number>()
+  readonly id: string
+  readonly #host: StreamHost
+  readonly #out: Writable
+  /** Sent and not acknowledged: jid → when. Made when there is something: most of ten thousand have nothing to do. */
+  #sent: Map<string, number> | null = null
   #filling = false
   /** The store may have deliveries that were not sent. */
   #more = true
@@ -44,54 +50,57 @@ export class MinionStream {
   #heard: number
   #stalledSince: number | null = null
 
-  constructor(options: MinionStreamOptions) {
-    this.#o = options
-    this.#written = this.#heard = options.now()
-    const { out } = options
+  constructor(host: StreamHost, { id, out, grainsWanted }: MinionStreamOptions) {
+    this.id = id
+    this.#host = host
+    this.#out = out
+    this.#written = this.#heard = host.now()
     out.once('close', () => this.#close())
     out.on('error', () => out.destroy())
     out.on('drain', () => {
       this.#stalledSince = null
       if (this.#more) this.#fill()
     })
-    this.#write({ type: 'hello', protocol: PROTOCOL, heartbeat_seconds: HEARTBEAT_SECONDS, grains: options.grainsWanted, gzip: true })
+    this.#write({ type: 'hello', protocol: PROTOCOL, heartbeat_seconds: HEARTBEAT_SECONDS, grains: grainsWanted, gzip: true })
     this.#fill()
   }
 
-  /** Sends a job, or leaves it in the store for now when there is no room. */
-  send(job: Delivery): void {
-    if (this.#ended || this.#sent.has(job.jid)) return
+  /** Sends a job (`line`: as `jobLine` has it), or leaves it in the store for now when there is no room. */
+  send(job: Delivery, line = jobLine(job)): void {
+    if (this.#ended || this.#sent?.has(job.jid)) return
     if (!this.#hasRoom()) {
       this.#more = true
       return
     }
-    this.#sent.set(job.jid, this.#o.now())
-    this.#write({ type: 'job', job: jobMessage(job) })
+    this.#sent ??= new Map()
+    this.#sent.set(job.jid, this.#host.now())
+    this.#writeLine(line)
   }
 
   /** The minion has these jobs (or their returns are here): there is room for others. */
   acknowledged(jids: Iterable<string>): void {
-    for (const jid of jids) this.#sent.delete(jid)
+    for (const jid of jids) this.#sent?.delete(jid)
+    if (this.#sent?.size === 0) this.#sent = null
     if (this.#more) this.#fill()
   }
 
   /** Something came from the minion. */
   heard(): void {
-    this.#heard = this.#o.now()
+    this.#heard = this.#host.now()
   }
 
   /** Looks after the stream; called every few seconds. */
   tick(): void {
-    const now = this.#o.now()
+    const now = this.#host.now()
     if (now - this.#heard > MISSED_HEARTBEATS * HEARTBEAT_SECONDS * 1000) this.bye('silent')
     else if (this.#stalledSince !== null && now - this.#stalledSince > STALLED_MS) this.bye('slow')
     else this.#tend(now)
   }
 
   #tend(now: number): void {
-    for (const [jid, sentAt] of this.#sent) {
+    for (const [jid, sentAt] of this.#sent ?? []) {
       if (now - sentAt < RESEND_MS) break
-      this.#sent.delete(jid)
+      this.#sent!.delete(jid)
       this.#more = true
     }
     if (this.#more) this.#fill()
@@ -103,7 +112,7 @@ export class MinionStream {
     if (this.#ended) return
     this.#write({ type: 'bye', reason })
     this.#ended = true
-    const { out } = this.#o
+    const out = this.#out
     out.end()
     const timer = setTimeout(() => out.destroy(), 1000)
     timer.unref()
@@ -111,7 +120,7 @@ export class MinionStream {
   }
 
   #hasRoom(): boolean {
-    return this.#sent.size < WINDOW && this.#o.out.writableLength < MAX_BACKLOG
+    return (this.#sent?.size ?? 0) < WINDOW && this.#out.writableLength < MAX_BACKLOG
   }
 
   #fill(): void {
@@ -121,7 +130,7 @@ export class MinionStream {
     this.#read()
       .catch(error => {
         this.#more = true
-        this.#o.onError(error)
+        this.#host.failed(this, error)
       })
       .finally(() => {
         this.#filling = false
@@ -130,22 +139,31 @@ export class MinionStream {
 
   async #read(): Promise<void> {
     // What was sent is among the pending, so this many are enough to fill the window.
-    const jobs = await this.#o.pending(WINDOW + 1)
+    const jobs = await this.#host.pending(this.id, WINDOW + 1)
     if (jobs.length > WINDOW) this.#more = true
     for (const job of jobs) this.send(job)
   }
 
   #write(line: Down): void {
-    const { out } = this.#o
+    this.#writeLine(`${JSON.stringify(line)}\n`)
+  }
+
+  #writeLine(line: string): void {
+    const out = this.#out
     if (this.#ended || out.destroyed || out.writableEnded) return
-    this.#written = this.#o.now()
-    if (!out.write(`${JSON.stringify(line)}\n`)) this.#stalledSince ??= this.#written
+    this.#written = this.#host.now()
+    if (!out.write(line)) this.#stalledSince ??= this.#written
   }
 
   #close(): void {
     this.#ended = true
-    this.#o.onClose()
+    this.#host.closed(this)
   }
+}
+
+/** A job as it goes down. The same for every minion that it is for. */
+export function jobLine(job: Delivery): string {
+  return `${JSON.stringify({ type: 'job', job: jobMessage(job) } satisfies Down)}\n`
 }
 
 function jobMessage({ jid, fun, arg, tgt, tgtType, user, ret, metadata }: Delivery) {

@@ -13,19 +13,17 @@ function setUp(options: { highWaterMark?: number } = {}) {
   const time = { ms: 0 }
   const out = new PassThrough({ highWaterMark: options.highWaterMark ?? 1024 * 1024 })
   const seen = { closed: 0, errors: 0, reads: 0, fail: false }
-  const stream = new MinionStream({
-    id: 'web1',
-    out,
-    pending: async limit => {
+  const host = {
+    pending: async (_: string, limit: number) => {
       seen.reads++
       if (seen.fail) throw new Error('no')
       return [...store.values()].slice(0, limit)
     },
     now: () => time.ms,
-    grainsWanted: true,
-    onClose: () => seen.closed++,
-    onError: () => seen.errors++
-  })
+    closed: () => seen.closed++,
+    failed: () => seen.errors++
+  }
+  const stream = new MinionStream(host, { id: 'web1', out, grainsWanted: true })
   const lines = (): Down[] => {
     const text = (out.read() as Buffer | null)?.toString() ?? ''
     return text

@@ -77,7 +77,8 @@ class Minion {
     }
     for (const [, jid] of lines.matchAll(/"jid": ?"(\d{20})"/g)) {
       const ret = { jid, id: this.id, fun: 'test.ping', fun_args: [], return: true, retcode: 0, success: true }
-      void this.#up({ items: [{ kind: 'return', n: ++this.#sent, return: ret }], acks: [jid!] })
+      // As the agent does: a return says that the job arrived.
+      void this.#up({ items: [{ kind: 'return', n: ++this.#sent, return: ret }], acks: [] })
     }
   }
 
@@ -128,12 +129,13 @@ async function post<T>(path: string, body: unknown, token = ''): Promise<T> {
 /** Connects so many minions, a few at a time. */
 async function start({ url: at, from, count, keys }: Fleet): Promise<void> {
   url = at
-  if (keys) {
+  if (keys && key === null) {
     const pair = generateKeyPairSync('rsa', { modulusLength: 2048 })
     key = { pub: String(pair.publicKey.export({ type: 'spki', format: 'pem' })).trim(), privateKey: pair.privateKey }
   }
-  for (let i = 0; i < count; i++) minions.push(new Minion(`minion${String(from + i).padStart(5, '0')}`))
-  const waiting = minions.values()
+  const come = Array.from({ length: count }, (_, i) => new Minion(`minion${String(from + i).padStart(5, '0')}`))
+  minions.push(...come)
+  const waiting = come.values()
   const worker = async () => {
     for (const minion of waiting) await minion.open()
   }
