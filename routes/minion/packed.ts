@@ -1,18 +1,18 @@
 import type { Readable } from 'node:stream'
 import { Transform } from 'node:stream'
 import { createGunzip, constants as zlib } from 'node:zlib'
-import type { preParsingAsyncHookHandler } from 'fastify'
+import type { preParsingHookHandler } from 'fastify'
 import { brineError } from '../../src/errors.js'
 
 /**
  * Unpacks a body with `Content-Encoding: gzip` for the route's parser. What comes out is bound by the route's `bodyLimit`, as a plain body is:
  * beyond it nothing more is unpacked (413), however small it came.
  */
-export const unpack: preParsingAsyncHookHandler = async (request, _reply, payload) => {
+export const unpack: preParsingHookHandler = (request, _reply, payload, done) => {
   const encoding = request.headers['content-encoding'] ?? 'identity'
-  if (encoding === 'identity') return payload
-  if (encoding !== 'gzip') throw brineError('FIELD_INVALID', 'content-encoding', 'must be gzip, or none')
-  return gunzipped(payload as Readable)
+  if (encoding === 'identity') done(null, payload)
+  else if (encoding === 'gzip') done(null, gunzipped(payload as Readable))
+  else done(brineError('FIELD_INVALID', 'content-encoding', 'must be gzip, or none'))
 }
 
 /** Fastify compares the Content-Length with `receivedEncodedLength`: what came, not what came out. */

@@ -23,12 +23,15 @@ export function parseJson(text: string): unknown {
 /** Texts (to be left alone) and numbers. */
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g
 
+/** Digits that may be such an integer. Those right behind a quote are text, as job ids are in nearly every body. */
+const LONG = /(?<!["\d])\d{16}/
+
 /**
  * Integers that JavaScript would round become texts, as in YAML: a job id may come as a number (golden/api/jobs.json, runner-list-job-int).
  * What is no JSON stays none: only such numbers are changed.
  */
 function withLongIntegers(text: string): string {
-  if (!/\d{16}/.test(text)) return text
+  if (!LONG.test(text)) return text
   return text.replace(TOKENS, token => (/^-?[1-9]\d{15,}$/.test(token) && !Number.isSafeInteger(Number(token)) ? `"${token}"` : token))
 }
 

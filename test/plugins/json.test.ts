@@ -29,6 +29,21 @@ t.test('what is JSON is parsed as JSON.parse does, the last of equal keys winnin
   t.strictSame(parseJson('{"a": 1, "a": 2}'), { a: 2 })
 })
 
+t.test('integers that JavaScript would round become texts, wherever they stand, and texts stay as they are', async t => {
+  const jid = '20261122190145000001'
+  for (const [text, value] of [
+    [jid, jid],
+    [`-${jid}`, `-${jid}`],
+    [`{"a":${jid},"b": ${jid}, "c":[${jid},-${jid}]}`, { a: jid, b: jid, c: [jid, `-${jid}`] }],
+    [`{"${jid}": "${jid}", "x": "job ${jid}\\"${jid}"}`, { [jid]: jid, x: `job ${jid}"${jid}` }],
+    [`{"a": "${jid}", "b": ${jid}}`, { a: jid, b: jid }],
+    ['9007199254740991', 9007199254740991],
+    [`${jid}.5`, Number(`${jid}.5`)],
+    [`${jid}e2`, Number(`${jid}e2`)]
+  ] as [string, unknown][])
+    t.strictSame(parseJson(text), value, text)
+})
+
 t.test('a mistake is told with its place and what should stand there', async t => {
   const cases: Record<string, string> = {
     '': 'expected a value at line 1, column 1 (the text ends there)',
