@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs'
 import { lstat, open, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, isAbsolute, normalize } from 'node:path'
 import { messageOf } from '../../modules/errors.js'
@@ -54,7 +55,8 @@ export async function touchFile(ctx: StateContext, a: Mapping): Promise<StateRes
   if (refused) return refused
   const now = await stat(name).catch(() => null)
   const times = { atime: numberOrNull(a.atime, 'atime'), mtime: numberOrNull(a.mtime, 'mtime') }
-  if (ctx.test) return predictTouch(name, now, times)
+  if (now && hasTimes(now, times)) return answer(name, true, `File ${name} exists and has the correct times`)
+  if (ctx.test) return predictTouch(name, now)
   if (!(await exists(dirname(name)))) {
     if (!flag(a.makedirs)) return answer(name, false, `Directory not present to touch file ${name}`)
     await makeParents(name, AS_IT_IS, null)
@@ -66,16 +68,14 @@ export async function touchFile(ctx: StateContext, a: Mapping): Promise<StateRes
   return answer(name, true, `Updated times on ${now.isDirectory() ? 'directory' : 'file'} ${name}`, { touched: name })
 }
 
-function predictTouch(
-  name: string,
-  now: Awaited<ReturnType<typeof stat>> | null,
-  times: { atime: number | null; mtime: number | null }
-): StateResult {
-  if (!now) return answer(name, null, `File ${name} is set to be created`, { new: name })
+/** Whether a file has the times that are asked for. None asked for: they are to be those of now, which no file has. */
+function hasTimes(now: Stats, times: { atime: number | null; mtime: number | null }): boolean {
   const right = (wish: number | null, ms: number): boolean => wish === null || Math.floor(wish) === Math.floor(ms / 1000)
   const given = times.atime !== null || times.mtime !== null
-  if (given && right(times.atime, Number(now.atimeMs)) && right(times.mtime, Number(now.mtimeMs))) {
-    return answer(name, true, `File ${name} exists and has the correct times`)
-  }
+  return given && right(times.atime, now.atimeMs) && right(times.mtime, now.mtimeMs)
+}
+
+function predictTouch(name: string, now: Stats | null): StateResult {
+  if (!now) return answer(name, null, `File ${name} is set to be created`, { new: name })
   return answer(name, null, `Times set to be updated on ${now.isDirectory() ? 'directory' : 'file'} ${name}`, { touched: name })
 }
