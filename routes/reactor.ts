@@ -41,6 +41,8 @@ export const reactor: FastifyPluginAsyncTypebox = async app => {
     querystring: Type.Object(
       {
         tag: Type.Optional(Type.String({ description: 'Only the enabled rules that apply to an event with this tag' })),
+        tagged: Type.Optional(Type.String({ description: 'Only rules that have this word among their tags' })),
+        owner: Type.Optional(Type.String({ description: 'Only rules of this owner' })),
         limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
         after: Type.Optional(Type.String({ description: 'Go on after the rule with this id' }))
       },
@@ -50,8 +52,9 @@ export const reactor: FastifyPluginAsyncTypebox = async app => {
   }
   app.get('/reactor/rules', { schema: list }, async request => {
     allowRules(request.caller, false)
-    const { tag, limit = 1000, after } = request.query
-    const all = tag === undefined ? services.reactor.rules.all() : services.reactor.rules.matching(tag)
+    const { tag, tagged, owner, limit = 1000, after } = request.query
+    const asked = tag === undefined ? services.reactor.rules.all() : services.reactor.rules.matching(tag)
+    const all = asked.filter(rule => (tagged === undefined || rule.tags.includes(tagged)) && (owner === undefined || rule.owner === owner))
     const from = after === undefined ? 0 : all.findIndex(rule => rule.id === after) + 1
     const page = all.slice(from, from + limit)
     return { rules: page.map(shownRule), ...(from + limit < all.length ? { next: page[page.length - 1]!.id } : {}) }

@@ -110,7 +110,7 @@ export const ERRORS = {
     text: 'the configuration names no directory for SLS files of the reactor',
     hint: 'the setting reactor_roots'
   },
-  RELOAD_FAILED: { status: 409, text: 'the configuration has mistakes, and the rules are as they were: %s' },
+  RELOAD_FAILED: { status: 409, text: 'the rules are as they were: %s' },
   TEMPLATE: { status: 400, text: '%s' },
   // command line and configuration
   CONFIG_INVALID: { status: 500, text: 'the configuration has %s:\n%s' },

@@ -407,8 +407,11 @@ function addTokens(program: Command, context: Context): void {
 function addReactor(program: Command, context: Context): void {
   const { terminal } = context
   const reactor = program.command('reactor').description('rules that react to events')
-  const list = formatted(remote(reactor.command('list'))).description('the rules, in the order in which they apply')
-  examples(list, 'brine reactor list')
+  const list = formatted(remote(reactor.command('list')))
+    .description('the rules, in the order in which they apply')
+    .option('--tagged <word>', 'those that have this word among their tags')
+    .option('--owner <name>', 'those of this owner')
+  examples(list, 'brine reactor list\nbrine reactor list --owner team-web')
   does(list, context, async (options: never) => (await import('./reactor.js')).list(terminal, options))
 
   const show = formatted(remote(reactor.command('show <id>')))

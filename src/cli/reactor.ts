@@ -8,9 +8,16 @@ interface ReactorOptions extends RemoteOptions {
   readonly out?: Format
 }
 
+interface ListOptions extends ReactorOptions {
+  readonly tagged?: string
+  readonly owner?: string
+}
+
 /** `brine reactor list`: the rules of a running server, in the order in which they apply. */
-export async function list(terminal: Terminal, options: ReactorOptions): Promise<Exit> {
-  const rules = await allRules(connect(terminal, options), new URLSearchParams())
+export async function list(terminal: Terminal, options: ListOptions): Promise<Exit> {
+  const { tagged, owner } = options
+  const wanted = { ...(tagged === undefined ? {} : { tagged }), ...(owner === undefined ? {} : { owner }) }
+  const rules = await allRules(connect(terminal, options), new URLSearchParams(wanted))
   if (options.out !== undefined) terminal.out(format(rules, options.out))
   else {
     const rows = rules.map(({ id, tag, sls, enabled, source }) => [id, enabled ? 'on' : 'off', source, tag, sls.join(' ')])

@@ -97,9 +97,11 @@ export class SlsEditor {
   }
 
   /** @throws NOT_FOUND; FIELD_INVALID for a path that leaves the roots */
-  async read(path: string): Promise<SlsDocument> {
-    const place = await this.#existing(path)
-    return this.#document(place, (await find(place))!)
+  read(path: string): Promise<SlsDocument> {
+    return tellingWhy(async () => {
+      const place = await this.#existing(path)
+      return this.#document(place, (await find(place))!)
+    })
   }
 
   /** Checks a text as `write` would. */
@@ -224,7 +226,7 @@ export class SlsEditor {
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work, work)
+    const mine = this.#turn.then(() => tellingWhy(work))
     this.#turn = mine.catch(() => {})
     return mine
   }
@@ -232,6 +234,20 @@ export class SlsEditor {
 
 function refused(): Error {
   return brineError('FIELD_INVALID', 'path', 'is no path of a plain file below reactor_roots')
+}
+
+/** What the file system refuses is told as what it is. */
+async function tellingWhy<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (code === 'ENAMETOOLONG' || code === 'ENOTDIR') throw refused()
+    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
+      throw brineError('CONFLICT', `the server itself may not do this (${code})`)
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw brineError('STORE_FULL')
+    throw error
+  }
 }
 
 /** @throws PRECONDITION_REQUIRED, PRECONDITION_FAILED */
@@ -282,7 +298,9 @@ interface Folder {
 /** Links are followed as long as they stay below the root. */
 async function listInto(walk: Walk, folder: Folder): Promise<void> {
   if (folder.depth > MAX_DEPTH) return
-  for await (const entry of await opendir(folder.dir)) {
+  // What the server may not look into is as if it were not there.
+  const entries = await opendir(folder.dir).catch(() => [])
+  for await (const entry of entries) {
     if (--walk.left < 0) throw brineError('TOO_MANY', `files in reactor_roots (more than ${MAX_LISTED})`)
     if (entry.name.startsWith('.')) continue
     const path = `${folder.prefix}${entry.name}`

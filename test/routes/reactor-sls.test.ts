@@ -126,6 +126,11 @@ t.test('nothing outside of the roots is listed, read, written or deleted: neithe
     t.ok(made.status === 400 || made.status === 404, `PUT ${path} without a condition: ${made.status}`)
   }
   t.match(await ask('PUT', '/reactor/sls/inner.sls', text(PING), { 'if-match': '*' }), { status: 400 }, 'nothing is written through a link')
+  for (const path of [`${'n'.repeat(300)}.sls`, 'own.sls/below.sls', `${'d/'.repeat(400)}x.sls`, `${'e'.repeat(300)}/x.sls`]) {
+    const { status } = await ask('PUT', `/reactor/sls/${path}`, text(PING))
+    t.ok(status === 400 || status === 414 || status === 201, `${path.slice(0, 20)}: ${status}`)
+    t.ok([400, 404, 412].includes((await ask('GET', `/reactor/sls/${path}x`)).status), path.slice(0, 20))
+  }
   t.equal(readFileSync(join(outside, 'secret.sls'), 'utf8'), 'secret: text\n')
   t.notOk(existsSync(join(outside, 'new.sls')))
   t.equal(readFileSync(join(root, 'own.sls'), 'utf8'), 'own: text\n')

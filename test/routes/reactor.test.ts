@@ -192,6 +192,8 @@ t.test('versions of a rule are kept with their authors, compared, and restored, 
   const looker = { 'x-auth-token': await http.tokenOf('looker') }
   await ask('POST', '/reactor/rules', { id: 'r', tag: 'a', sls: SLS, tags: ['ci'] })
   await ask('PATCH', '/reactor/rules/r', { tag: 'b', owner: 'ops' }, looker)
+  t.match((await ask('GET', '/reactor/rules?tagged=ci&owner=ops')).body.rules, [{ id: 'r' }])
+  t.strictSame((await ask('GET', '/reactor/rules?tagged=ci&owner=dev')).body.rules, [])
   const versions = await ask('GET', '/reactor/rules/r/versions')
   t.match(versions.body.versions, [
     { version: 2, tag: 'b', owner: 'ops', changed_by: 'looker', changed: /^\d{4}-/ },
