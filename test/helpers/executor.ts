@@ -12,6 +12,7 @@ import type { MasterClient, SendOptions } from '../../src/minion/master.js'
 import { loadModules } from '../../src/minion/modules/index.js'
 import type { ModuleTable } from '../../src/minion/modules/table.js'
 import { type MinionOptions, minionOptions } from '../../src/minion/options.js'
+import { mergePillar } from '../../src/pillar/merge.js'
 import { type Clock, SystemClock } from '../../src/shared/clock.js'
 import { packageRoot } from '../../src/shared/paths.js'
 
@@ -115,7 +116,7 @@ export async function minionTest(test: Test, setup: Setup = {}): Promise<MinionT
       return grains
     },
     refreshPillar: async () => ({ ...options.pillar }),
-    compilePillar: async ask => ({ ...options.pillar, ...ask.override }),
+    compilePillar: async ({ override = {} }) => mergePillar(options.pillar, override, { strategy: 'recurse', mergeLists: false }),
     schedule: setup.schedule ?? (async () => ({})),
     beacons: setup.beacons ?? (async () => ({})),
     mine: setup.mine ?? (async () => true)
