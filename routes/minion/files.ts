@@ -14,9 +14,10 @@ export const files: FastifyPluginAsync = async app => {
     ...common,
     summary: 'A file of file_roots',
     description:
-      'The ETag is the SHA-256 of the content, in quotes; with If-None-Match a file that is still the same is answered with 304.',
+      'The ETag is the SHA-256 of the content, in quotes; with If-None-Match a file that is still the same is answered with 304. Range (one, in ' +
+      'bytes) and If-Range count as in RFC 9110: 206, or 416 beyond the end.',
     querystring: Type.Object({ path: Type.String({ maxLength: 4096 }), saltenv: Saltenv }, { additionalProperties: false }),
-    response: { 200: Type.String(), ...refusals(400, 401, 404) }
+    response: { 200: Type.String(), 206: Type.String(), ...refusals(400, 401, 404) }
   }
   app.get<{ Querystring: { path: string; saltenv?: string } }>('/minion/file', { schema: one }, async (request, reply) => {
     const { path, saltenv = 'base' } = request.query
@@ -27,6 +28,21 @@ export const files: FastifyPluginAsync = async app => {
     if (request.headers['if-none-match'] === etag || request.method === 'HEAD') {
       await file.close()
       return reply.code(request.method === 'HEAD' ? 200 : 304).send()
+    }
+    reply.header('accept-ranges', 'bytes')
+    const ifRange = request.headers['if-range']
+    const range = ifRange === undefined || ifRange === etag ? readRange(request.headers.range, file.size) : null
+    if (range === 'beyond') {
+      await file.close()
+      return reply.code(416).header('content-range', `bytes */${file.size}`).send()
+    }
+    if (range !== null) {
+      const [from, to] = range
+      reply
+        .code(206)
+        .header('content-range', `bytes ${from}-${to}/${file.size}`)
+        .header('content-length', to - from + 1)
+      return reply.type('application/octet-stream').send(file.content(from, to))
     }
     return reply.header('content-length', file.size).type('application/octet-stream').send(file.content())
   })
@@ -47,4 +63,18 @@ export const files: FastifyPluginAsync = async app => {
     response: { 200: Type.Object({ environments: Type.Array(Type.String()) }), ...refusals(401) }
   }
   app.get('/minion/environments', { schema: environments }, async () => ({ environments: link.files.environments() }))
+}
+
+/**
+ * `bytes=5-`, `bytes=5-9`, `bytes=-3` → first and last byte. Null: no range, or of a kind that may be passed over (RFC 9110 section 14.2:
+ * several, other units); `beyond`: nothing of the file is in it.
+ */
+function readRange(header: string | undefined, size: number): [from: number, to: number] | 'beyond' | null {
+  const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '')
+  if (!match || (match[1] === '' && match[2] === '')) return null
+  const [first, last] = [match[1]!, match[2]!]
+  const from = first === '' ? Math.max(0, size - Number(last)) : Number(first)
+  const to = first === '' || last === '' ? size - 1 : Math.min(Number(last), size - 1)
+  if (first !== '' && last !== '' && Number(last) < from) return null
+  return from < size && to >= from ? [from, to] : 'beyond'
 }

@@ -67,7 +67,8 @@ export async function startServer(
 
 async function listen(app: App, config: Config): Promise<string> {
   try {
-    await app.http.listen({ host: config.host, port: config.port })
+    // A fleet comes back at once; what the kernel may not hold (net.core.somaxconn) tries again.
+    await app.http.listen({ host: config.host, port: config.port, backlog: 4096 })
   } catch (error) {
     throw brineError('ADDRESS_UNUSABLE', `${config.host}:${config.port}`, (error as Error).message)
   }

@@ -19,8 +19,8 @@ export interface RootFile {
   readonly hash: string
   /** Bytes. */
   readonly size: number
-  /** The content, from the beginning; to be read or destroyed. */
-  content(): Readable
+  /** The bytes from `from` (0) to `to` (the last one), both included; to be read or destroyed. */
+  content(from?: number, to?: number): Readable
   /** Without reading it. May be called twice. */
   close(): Promise<void>
 }
@@ -77,8 +77,8 @@ export class FileRoots {
       hash,
       size: Number(size),
       // Never more than was announced, should the file grow meanwhile.
-      content: () =>
-        size === 0n ? Readable.from([]).once('close', () => void file.close()) : file.createReadStream({ start: 0, end: Number(size) - 1 }),
+      content: (from = 0, to = Number(size) - 1) =>
+        size === 0n ? Readable.from([]).once('close', () => void file.close()) : file.createReadStream({ start: from, end: to }),
       close: () => file.close()
     }
   }

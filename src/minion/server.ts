@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { sleep } from '../shared/sleep.js'
 import { checkTag } from '../tags/tags.js'
 import type { MinionBus } from './bus.js'
@@ -29,8 +30,9 @@ export class ServerClient implements MasterClient {
 
   async fetchFile(path: string, saltenv: string, known?: string): Promise<MasterFile | 'unchanged' | null> {
     const headers = known === undefined ? {} : { 'if-none-match': `"${known}"` }
-    const answer = await this.#patiently(() => this.#get(`/minion/file?${new URLSearchParams({ path, saltenv })}`, headers))
-    if (answer.status === 200) return fileOf(answer)
+    const url = `/minion/file?${new URLSearchParams({ path, saltenv })}`
+    const answer = await this.#patiently(() => this.#get(url, headers))
+    if (answer.status === 200) return fileOf(answer, (from, etag) => this.#rest(url, from, etag))
     answer.body.resume()
     return answer.status === 304 ? 'unchanged' : null
   }
@@ -65,11 +67,19 @@ export class ServerClient implements MasterClient {
     this.#bus.fire(tag, data)
   }
 
+  /** What is left of a file from a byte on. Throws when the server has another one by now. */
+  async #rest(url: string, from: number, etag: string): Promise<IncomingMessage> {
+    const answer = await this.#patiently(() => this.#get(url, { range: `bytes=${from}-`, 'if-range': etag }))
+    if (answer.status === 206) return answer.body
+    answer.body.destroy()
+    throw new Error('the file was changed on the server while it was fetched')
+  }
+
   /** A file, or the answer that there is none or no newer one. */
   async #get(path: string, headers: Record<string, string>): Promise<Answer> {
     const request: Omit<Request, 'token'> = { method: 'GET', path, headers, signal: this.#signal }
     const answer = await this.#connection.send(request)
-    if ([200, 304, 404].includes(answer.status)) return answer
+    if ([200, 206, 304, 404].includes(answer.status)) return answer
     const chunks: Buffer[] = []
     for await (const chunk of answer.body) chunks.push(chunk as Buffer)
     throw refused(answer, Buffer.concat(chunks).toString())
@@ -97,11 +107,33 @@ function mayPass(error: unknown): boolean {
   return error instanceof Unreachable || (error instanceof Refused && (error.status >= 500 || error.status === 401 || error.status === 429))
 }
 
-function fileOf({ headers, body }: Answer): MasterFile {
-  const abandoned = setTimeout(() => body.destroy(new Error('nobody read the file')), ABANDONED_MS)
+/** A connection that breaks again and again before it has brought a byte is no way to get a file. */
+const MAX_FRUITLESS = 5
+
+/** The file, fetched further from where a connection broke off. */
+function fileOf({ headers, body: first }: Answer, rest: (from: number, etag: string) => Promise<IncomingMessage>): MasterFile {
+  const etag = String(headers.etag ?? '')
+  const size = Number(headers['content-length'] ?? 0)
+  const abandoned = setTimeout(() => first.destroy(new Error('nobody read the file')), ABANDONED_MS)
   const content = async function* () {
     clearTimeout(abandoned)
-    for await (const chunk of body) yield chunk as Uint8Array
+    let body = first
+    let at = 0
+    for (let fruitless = 0; ; fruitless++) {
+      const before = at
+      try {
+        for await (const chunk of body) {
+          at += (chunk as Uint8Array).length
+          yield chunk as Uint8Array
+        }
+        if (at >= size) return
+      } catch (error) {
+        if (fruitless >= MAX_FRUITLESS) throw error
+      }
+      if (at > before) fruitless = 0
+      else if (fruitless >= MAX_FRUITLESS) throw new Error('the file could not be fetched whole')
+      body = await rest(at, etag)
+    }
   }
-  return { hash: String(headers.etag ?? '').replaceAll('"', ''), size: Number(headers['content-length'] ?? 0), content: content() }
+  return { hash: etag.replaceAll('"', ''), size, content: content() }
 }

@@ -90,6 +90,23 @@ t.test('minions get files over HTTP: by hash when they have them already, and ne
   t.equal(await file.text(), 'x: 1')
   t.equal(file.headers.get('etag'), `"${sha256('x: 1')}"`)
   t.equal((await minion.get('/minion/file?path=web/init.sls', { 'if-none-match': `"${sha256('x: 1')}"` })).status, 304)
+  const part = (range: string, more: Record<string, string> = {}) => minion.get('/minion/file?path=web/init.sls', { range, ...more })
+  for (const [range, text] of [
+    ['bytes=2-', ' 1'],
+    ['bytes=0-0', 'x'],
+    ['bytes=1-100', ': 1'],
+    ['bytes=-2', ' 1'],
+    ['bytes=-100', 'x: 1']
+  ] as const) {
+    const answer = await part(range)
+    t.equal(answer.status, 206, range)
+    t.equal(await answer.text(), text, range)
+  }
+  t.equal((await part('bytes=1-2')).headers.get('content-range'), 'bytes 1-2/4')
+  t.equal((await part('bytes=4-')).status, 416, 'beyond the end')
+  for (const range of ['bytes=3-2', 'bytes=-', 'lines=1-', 'bytes=0-1,3-']) t.equal((await part(range)).status, 200, range)
+  t.equal((await part('bytes=2-', { 'if-range': `"${sha256('x: 1')}"` })).status, 206)
+  t.equal((await part('bytes=2-', { 'if-range': '"another"' })).status, 200, 'the file is another one by now')
   t.equal((await (await minion.get('/minion/file?path=web/empty.txt')).arrayBuffer()).byteLength, 0)
   t.equal(await (await minion.get('/minion/file?path=dev.txt&saltenv=dev')).text(), 'dev')
   for (const path of ['leak', 'nothing', 'leakdir/secret']) t.equal((await minion.get(`/minion/file?path=${path}`)).status, 404, path)

@@ -38,7 +38,7 @@ export class FakeServer {
   packed = 0
   /** Texts of parts by place in the spool; what is deleted here is lost. */
   readonly parts = new Map<number, string>()
-  readonly files = new Map<string, { hash: string; content: string }>()
+  readonly files = new Map<string, { hash: string; content: string; breakAfter?: number[] }>()
   /** All that happened, one word each: `enroll`, `token`, `renewal`, `stream`, `up`, `401`, `part`. */
   readonly seen: string[] = []
   readonly ups: Up[] = []
@@ -148,7 +148,14 @@ export class FakeServer {
     const file = this.files.get(searchParams.get('path') ?? '')
     if (file === undefined) return this.#refuse(response, { status: 404, code: 'NOT_FOUND' }, '404')
     response.setHeader('etag', `"${file.hash}"`)
+    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
     if (request.headers['if-none-match'] === `"${file.hash}"`) response.writeHead(304).end()
+    else if (file.breakAfter?.length) {
+      // The connection breaks off in the middle.
+      response.writeHead(from > 0 ? 206 : 200, { 'content-length': file.content.length - from })
+      response.write(file.content.slice(from, from + file.breakAfter.shift()!), () => response.destroy())
+    } else if (from > 0 && request.headers['if-range'] === `"${file.hash}"`)
+      response.writeHead(206, { 'content-length': file.content.length - from }).end(file.content.slice(from))
     else response.writeHead(200, { 'content-length': Buffer.byteLength(file.content) }).end(file.content)
     this.#note('file')
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import type { Job, Outcome } from '../../src/minion/job.js'
-import type { MasterClient } from '../../src/minion/master.js'
+import type { MasterClient, MasterFile } from '../../src/minion/master.js'
 import { Masters } from '../../src/minion/masters.js'
 import { type JobRunner, Minion, type MinionOptions } from '../../src/minion/minion.js'
 import { FakeServer } from '../helpers/fake-server.js'
@@ -574,4 +574,29 @@ t.test('parts go on where the server has them after a broken connection, and ane
   t.same(places.slice(0, 2), [0, places[1]])
   t.equal(places[2], 0, 'what the server has is asked for with the first part')
   t.ok(places[1]! > 0)
+})
+
+t.test('a file whose connection breaks off is fetched on from there; one that changed meanwhile is not pieced together', async t => {
+  const server = await FakeServer.open(t)
+  const { master } = await agent(t, server)
+  await server.until(() => server.count('up') > 0)
+  const content = '0123456789'.repeat(1000)
+  server.files.set('large', { hash: 'a'.repeat(64), content, breakAfter: [4000, 3000] })
+  const whole = async () => {
+    const file = (await master.fetchFile('large', 'base')) as MasterFile
+    const chunks: Uint8Array[] = []
+    for await (const chunk of file.content) chunks.push(chunk)
+    return Buffer.concat(chunks).toString()
+  }
+  t.equal(await whole(), content)
+  const file = { hash: 'b'.repeat(64), content, breakAfter: [4000] }
+  server.files.set('large', file)
+  const fetched = (await master.fetchFile('large', 'base')) as MasterFile
+  const rest = fetched.content[Symbol.asyncIterator]()
+  await rest.next()
+  server.files.set('large', { hash: 'c'.repeat(64), content: 'other' })
+  const toTheEnd = async () => {
+    while (!(await rest.next()).done);
+  }
+  await t.rejects(toTheEnd(), /changed on the server/)
 })
