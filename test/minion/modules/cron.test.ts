@@ -5,6 +5,15 @@ import { systemProgram } from '../../../src/minion/modules/tool.js'
 import { kw, minionTest } from '../../helpers/executor.js'
 import { fakePrograms, predictsAndRepeats, singleState } from '../../helpers/states.js'
 
+// Asked before a test puts a crontab of its own on PATH.
+const tools = (await Promise.all(['crontab', 'useradd', 'userdel'].map(systemProgram))).includes(null)
+const skip =
+  process.getuid?.() !== 0
+    ? 'a crontab of another user is changed by root only'
+    : tools
+      ? "needs Debian's package cron, and useradd"
+      : false
+
 /** crontab(1) as far as it is asked: one file per user, `self` without -u. */
 const CRONTAB = `
 user=self
@@ -146,14 +155,6 @@ t.test('a job that is there twice, with times and as a special one, is one again
   const { first } = await predictsAndRepeats(t, singleState(minion), state, () => minion.tab('daemon'))
   t.equal(first.comment, 'Duplicate Cron echo a removed')
 })
-
-const tools = (await Promise.all(['crontab', 'useradd', 'userdel'].map(systemProgram))).includes(null)
-const skip =
-  process.getuid?.() !== 0
-    ? 'a crontab of another user is changed by root only'
-    : tools
-      ? "needs Debian's package cron, and useradd"
-      : false
 
 t.test("every cron state with the system's own crontab", { skip }, async t => {
   const minion = await minionTest(t, { files: FILES })

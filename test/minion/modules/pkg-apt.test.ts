@@ -11,6 +11,20 @@ import { predictsAndRepeats, singleState } from '../../helpers/states.js'
 const missing = (await Promise.all(['apt-get', 'apt-cache', 'apt-mark', 'dpkg-query', 'dpkg-deb'].map(systemProgram))).includes(null)
 const skip = missing ? 'needs apt and dpkg' : process.getuid?.() !== 0 ? 'packages are installed by root only' : false
 
+// Asked before a test gives apt a repository of its own.
+const debian = await debianPackage()
+
+/** Why a package of Debian's own cannot be tried here; null: it can. */
+async function debianPackage(): Promise<string | null> {
+  if (skip) return skip
+  const run = promisify(execFile)
+  const there = await run('dpkg-query', ['-W', 'hello']).catch(() => null)
+  if (there) return 'the package hello is known to this machine already'
+  const fetch = ['-q', '-y', '-o', 'Acquire::http::Timeout=10', '-o', 'Acquire::Retries=1', '--download-only', 'install', 'hello']
+  const fetched = await run('apt-get', fetch, { timeout: 60_000 }).catch(() => null)
+  return fetched ? null : 'the package hello cannot be fetched: no network, or no lists of packages'
+}
+
 // dpkg syncs what it unpacks, which a loaded machine with a slow disk does slowly.
 t.setTimeout(300_000)
 
@@ -201,7 +215,6 @@ t.test('the lists of packages are fetched once in a run, by the first state that
     `${A}: {pkg.installed: [{version: 1.0-1}]}\n${B}: pkg.installed\nagain: {pkg.latest: [{name: ${A}}]}\n`
   )
   const updates = join(minion.dir, 'updates')
-  process.env.BRINE_TEST_UPDATES = updates
   await minion.write(
     'bin/apt-get',
     `#!/bin/sh\ncase " $* " in *" update "*) echo x >> ${updates} ;; esac\nexec ${await systemProgram('apt-get')} "$@"\n`
@@ -211,7 +224,6 @@ t.test('the lists of packages are fetched once in a run, by the first state that
   process.env.PATH = `${join(minion.dir, 'bin')}:${path}`
   t.teardown(() => {
     process.env.PATH = path
-    delete process.env.BRINE_TEST_UPDATES
   })
   const results = Object.values((await minion.value('state.sls', 'two')) as Record<string, { result: boolean; comment: string }>)
   t.same(
@@ -222,18 +234,6 @@ t.test('the lists of packages are fetched once in a run, by the first state that
   t.equal(await readFile(updates, 'utf8'), 'x\n')
   t.same(await minion.versions(), { [A]: '1.1-1', [B]: '2.0' })
 })
-
-const debian = await debianPackage()
-
-/** Why a package of Debian's own cannot be tried here; null: it can. */
-async function debianPackage(): Promise<string | null> {
-  if (skip) return skip
-  const run = promisify(execFile)
-  const there = await run('dpkg-query', ['-W', 'hello']).catch(() => null)
-  if (there) return 'the package hello is known to this machine already'
-  const fetched = await run('apt-get', ['-q', '-y', '--download-only', 'install', 'hello']).catch(() => null)
-  return fetched ? null : 'the package hello cannot be fetched: no network, or no lists of packages'
-}
 
 t.test('a package of Debian itself is installed by pkg.installed, and removed again', { skip: debian ?? false }, async t => {
   const minion = await minionTest(t, { grains: { os_family: 'Debian' } })

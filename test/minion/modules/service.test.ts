@@ -10,6 +10,14 @@ const root = process.getuid?.() === 0
 const booted = existsSync('/run/systemd/system')
 const systemctl = await systemProgram('systemctl')
 
+const noInit = !root
+  ? 'init scripts are of root alone'
+  : booted
+    ? 'systemd runs here: service(8) does not use the script'
+    : !(await systemProgram('service')) || !(await systemProgram('update-rc.d'))
+      ? 'needs service and update-rc.d (Debian)'
+      : false
+
 /**
  * systemctl(1) of systemd 252 as far as it is asked, with its own words and exit codes. A unit is a file in $UNITS; `.active`, `.enabled` beside it
  * say what it does. Masks are made by the real one, which needs no systemd that runs for it.
@@ -262,14 +270,6 @@ t.test('service.masked and service.unmasked: each predicts, does, and does nothi
 })
 
 // ── init scripts, for real ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-const noInit = !root
-  ? 'init scripts are of root alone'
-  : booted
-    ? 'systemd runs here: service(8) does not use the script'
-    : !(await systemProgram('service')) || !(await systemProgram('update-rc.d'))
-      ? 'needs service and update-rc.d (Debian)'
-      : false
 
 t.test('every service state on init scripts, with a script of its own', { skip: noInit }, async t => {
   const minion = await minionTest(t, { grains: { init: 'sysvinit' } })
