@@ -9,7 +9,7 @@
  * Read and checked without a server; every mistake with its place.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { dirname, join, normalize, relative } from 'node:path'
+import { dirname, join, normalize, relative, resolve } from 'node:path'
 import micromatch from 'micromatch'
 import { Value } from 'typebox/value'
 import { isBrineError } from '../errors.js'
@@ -122,7 +122,8 @@ class Reader implements RuleFiles {
     try {
       const [root] = composeYaml(text, file)
       const rules = entryOf(root, 'rules')
-      const reactor = entryOf(root, 'reactor')
+      // The setting may also name a file that is such a list itself.
+      const reactor = named && root?.kind === 'sequence' ? root : entryOf(root, 'reactor')
       if (rules === null && reactor === null) {
         if (named) this.#error({ file, line: 1, column: 1 }, "has neither 'rules' nor 'reactor'")
         return
@@ -130,7 +131,7 @@ class Reader implements RuleFiles {
       this.files.push(file)
       const source = { file, text, values: new YamlConstructor(text, file) }
       if (rules !== null) await this.#readList(rules, source)
-      if (reactor !== null) this.#readConfig(reactor, source)
+      if (reactor !== null) await this.#readConfig(reactor, source)
     } catch (error) {
       if (!(error instanceof YamlError)) throw error
       this.#error({ file, line: error.line, column: error.column }, error.reason)
@@ -184,7 +185,7 @@ class Reader implements RuleFiles {
   }
 
   /** The setting `reactor`, as it stands in a configuration. */
-  #readConfig(node: YamlNode, source: RuleText): void {
+  async #readConfig(node: YamlNode, source: RuleText): Promise<void> {
     if (node.kind !== 'sequence') {
       if (node.kind !== 'scalar')
         this.#error(placed(source, node), "'reactor' must be a list of {tag: files}, or the path of a file with one")
@@ -199,11 +200,21 @@ class Reader implements RuleFiles {
         const [rule] = readConfigRules([toPlain(source.values.construct(item))])
         const sls = rule!.sls.map(file => (isRelative(file) ? `/${file}` : file))
         checkRule({ ...rule!, sls })
+        for (const file of rule!.sls) await this.#lookAt(file, source, item)
       } catch (error) {
         if (!isBrineError(error)) throw error
         this.#error(placed(source, item), error.message.replace(/^.*\n\s*/s, ''))
       }
     }
+  }
+
+  /** An SLS file that a configuration names. Absolute paths are those of the server, which may be another machine. */
+  async #lookAt(reference: string, source: RuleText, node: YamlNode): Promise<void> {
+    if (reference.startsWith('salt://') || /[*?[]/.test(reference)) return
+    const file = resolve(dirname(source.file), reference)
+    if (statSync(file, { throwIfNoEntry: false })?.isFile() === true) await this.#readSls(file)
+    else if (isRelative(reference)) this.#error(placed(source, node), `'${reference}' does not exist`)
+    else this.warnings.push({ ...placed(source, node), message: `'${reference}' does not exist here` })
   }
 }
 

@@ -48,7 +48,7 @@ t.test('validate is content with what is right; what is not there, or has no rul
   const dir = t.testdir({
     'rules.yaml': RULES,
     ci: { 'say.sls': SLS },
-    'master.conf': "reactor:\n  - 'a/*': {sls: [a.sls], when: 'data.x'}\n",
+    'master.conf': "reactor:\n  - 'a/*': {sls: [ci/say.sls], when: 'data.x'}\n",
     'x.yaml': 'a: b\n'
   })
   t.match(await brine(['reactor', 'validate', '.'], { cwd: dir }), { code: 0, out: '3 files are right, 2 rules\n' })
@@ -109,4 +109,18 @@ t.test('apply refuses files with mistakes, and a server that has no place for SL
   t.match(await brine(['reactor', 'apply', 'rules.yaml'], { cwd: dir, env }), { code: 4, err: /reactor_roots/ })
   t.match(await brine(['reactor', 'apply', 'ci'], { cwd: dir, env }), { code: 2, err: /no rules/ })
   t.equal(await bench.store.events.head(), 0)
+})
+
+t.test('validate looks at the SLS files that a configuration names, as far as they are here', async t => {
+  const dir = t.testdir({
+    'a.conf': "reactor:\n  - 'a/*':\n      - gone.sls\n      - /no/such/dir/x.sls\n      - salt://there.sls\n  - 'b/*': bad/bad.sls\n",
+    bad: { 'bad.sls': 'a: [\n' },
+    'list.conf': "- 'a/*': [bad/bad.sls]\n- 'b/*': {sls: [bad/bad.sls], when: 'data.'}\n"
+  })
+  const { code, out, err } = await brine(['reactor', 'validate', 'a.conf'], { cwd: dir })
+  t.equal(code, 1)
+  t.match(out, /^a\.conf:2:5: 'gone\.sls' does not exist\nbad\/bad\.sls:\d+:\d+: .*\n$/)
+  t.match(err, /^a\.conf:2:5: warning: '\/no\/such\/dir\/x\.sls' does not exist here\n$/)
+  const list = await brine(['reactor', 'validate', 'list.conf'], { cwd: dir })
+  t.match(list, { code: 1, out: /^list\.conf:2:3: .*when/m })
 })

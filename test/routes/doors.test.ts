@@ -54,10 +54,20 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /reactor/test': { event: { tag: SECRET, data: {} } }
 }
 
-/** Tickets are good for the stream of events, and for nothing else. */
-const TICKETS = '/events'
+/** Streams of events take tickets, and tokens in the URL, since browsers open them without headers; nothing else does. */
+const STREAMS = ['/events', '/ws', '/ws/:token']
 
-const KINDS = ['no token', 'unknown token', 'malformed token', 'expired', 'revoked', 'ticket', 'low privilege'] as const
+const KINDS = [
+  'no token',
+  'unknown token',
+  'malformed token',
+  'expired',
+  'revoked',
+  'ticket',
+  'minion',
+  'in the URL',
+  'low privilege'
+] as const
 type Kind = (typeof KINDS)[number]
 
 /** The path that was asked for, where nothing is; it is in the answer because it was in the question. */
@@ -69,13 +79,14 @@ t.test('every route refuses who has no token, a bad one, or too little permissio
   t.ok(doors.length > 100, `${doors.length} doors`)
   for (const door of doors) {
     for (const kind of KINDS) {
-      if (kind === 'ticket' && door.url === TICKETS) continue
+      if (isMeant(door, kind)) continue
       const token = kind !== 'low privilege' ? tokens[kind] : door.url === '/logout' ? await low() : lasting
       const before = await head()
       const fills = (name: string) => (name === 'token' ? (token ?? 'x') : fill(door, name))
       const payload = BODIES[door.name]
       const answer = await through(http, door, fills, {
-        headers: { 'if-match': '*', ...(token === null ? {} : { 'x-auth-token': token }) },
+        headers: { 'if-match': '*', ...(token === null || kind === 'in the URL' ? {} : credentials(token)) },
+        ...(kind === 'in the URL' ? { query: { token: token! } } : {}),
         ...(payload === undefined ? {} : { payload: JSON.stringify(payload) })
       })
       const said = `${kind}: ${door.name} → ${answer.statusCode} ${answer.body.slice(0, 200)}`
@@ -122,6 +133,13 @@ t.test('the lists of what is open name routes that exist', async t => {
   for (const name of [...Object.keys(OPEN), ...Object.keys(LOW)]) t.ok(names.has(name), name)
 })
 
+/** Where a token of this kind is the right one. */
+function isMeant({ url }: Door, kind: Kind): boolean {
+  return ((kind === 'ticket' || kind === 'in the URL') && STREAMS.includes(url)) || (kind === 'minion' && url.startsWith('/minion/'))
+}
+
+const credentials = (token: string) => ({ 'x-auth-token': token, authorization: `Bearer ${token}` })
+
 function isRefused({ method, url, name }: Door, kind: Kind, status: number): boolean {
   // What a path can do is no secret, and the method that it cannot does nothing.
   if (method === 'OPTIONS' || status === 405) return status < 500
@@ -161,6 +179,8 @@ async function server(t: Parameters<typeof appBench>[0]) {
     'malformed token': 'f'.repeat(40),
     expired: (await issue('admin', 'admin', -60)).token,
     revoked: revoked.token,
+    minion: auth.minionToken('m1').token,
+    'in the URL': admin.token,
     ticket: (
       await auth.issue({ ...{ user: 'admin', eauth: 'admin', label: SECRET, expiresSeconds: 3600 }, scope: 'stream', tags: ['none/*'] })
     ).token
