@@ -6,7 +6,7 @@ import { reads, writes } from '../../src/store/sqlite/operations.js'
 import { tempFolder } from '../helpers/store.js'
 
 /** Tables with one row, with as many as people make by hand, or (`return_parts`) with what is on its way at this moment. */
-const SMALL = ['log', 'reactor', 'room', 'rules', 'minion_keys', 'minion_facts', 'enrolments', 'return_parts', 'json_each']
+const SMALL = ['log', 'reactor', 'room', 'rules', 'rule_states', 'minion_keys', 'minion_facts', 'enrolments', 'return_parts', 'json_each']
 
 /**
  * Statements that walk a table in the order of its key and stop early by themselves: at their LIMIT, or at the first row that fits.
@@ -17,9 +17,11 @@ const STOPS_EARLY = [
   'SELECT block FROM event_blocks WHERE max_us >= ? ORDER BY block LIMIT 1',
   'SELECT block FROM event_blocks WHERE min_us <= ? ORDER BY block DESC LIMIT 1',
   // The index holds open plans alone.
-  'SELECT id, event, rule, version, sls, position, state, error, attempts, changed_us FROM plans WHERE due_us IS NOT NULL AND due_us <= ? ORDER BY event, position LIMIT ?',
+  'SELECT id, event, rule, version, sls, position, state, error, attempts, changed_us, held, blocked, forced, gathered FROM plans WHERE due_us IS NOT NULL AND due_us <= ? ORDER BY event, position LIMIT ?',
+  "UPDATE plans SET held = 'paused', due_us = NULL WHERE rule = ? AND due_us IS NOT NULL",
+  'SELECT rule, key, first, due_us, body FROM reactor_windows ORDER BY rule, key LIMIT ?',
   // Nothing asked: the newest ones.
-  'SELECT id, plan, event, rule, sls, section, jid, state, error, attempts, planned_us AS plannedUs, changed_us AS changedUs, call FROM reactions ORDER BY id DESC LIMIT @limit'
+  'SELECT id, plan, event, rule, sls, section, jid, state, error, attempts, planned_us AS plannedUs, changed_us AS changedUs, held, call FROM reactions ORDER BY id DESC LIMIT @limit'
 ]
 
 t.test('no statement looks through a table that grows: an index answers each', async t => {
