@@ -463,7 +463,6 @@ const PLAYS: Readonly<Record<string, Play>> = {
   runner_jobs_lookup: {},
   runner_manage_status: {},
   runner_manage_up: {},
-  runner_progress: {},
   runner_fileserver_update: {
     run: async fleet => {
       const file = join(fleet.dir, 'srv/newfile.sls')

@@ -3,6 +3,7 @@ import { cmd } from './cmd.js'
 import { config } from './config.js'
 import { cp } from './cp.js'
 import { cron } from './cron.js'
+import { disk } from './disk.js'
 import { event } from './event.js'
 import { file } from './file.js'
 import { grains } from './grains.js'
@@ -11,14 +12,17 @@ import { http } from './http.js'
 import { match } from './match.js'
 import { mine } from './mine.js'
 import type { Module } from './module.js'
+import { network } from './network.js'
 import { pillar } from './pillar.js'
 import { pkg } from './pkg.js'
+import { ps } from './ps.js'
 import { saltutil } from './saltutil.js'
 import { schedule } from './schedule.js'
 import { service } from './service.js'
 import { shadow } from './shadow.js'
 import { slsutil } from './slsutil.js'
 import { state } from './state.js'
+import { status } from './status.js'
 import { sys } from './sys.js'
 import { ModuleTable } from './table.js'
 import { test } from './test.js'
@@ -31,6 +35,7 @@ const MODULES: readonly Module[] = [
   config,
   cp,
   cron,
+  disk,
   event,
   file,
   grains,
@@ -38,14 +43,17 @@ const MODULES: readonly Module[] = [
   http,
   match,
   mine,
+  network,
   pillar,
   pkg,
+  ps,
   saltutil,
   schedule,
   service,
   shadow,
   slsutil,
   state,
+  status,
   sys,
   test,
   user
