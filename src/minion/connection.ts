@@ -44,6 +44,13 @@ export interface ConnectionOptions {
   readonly random?: () => number
 }
 
+/** What people can do about it, at the server. */
+const HINTS = {
+  pending: id => `accept it there with: brine key accept ${id}`,
+  rejected: id => `it was refused there; to let it in: brine key accept --include-rejected ${id}`,
+  denied: id => `the id is taken by another key; if this machine was set up anew, there: brine key delete ${id}`
+} as const satisfies Record<Exclude<EnrollAnswer['state'], 'accepted'>, (id: string) => string>
+
 interface Token {
   readonly text: string
   readonly expiresMs: number
@@ -261,8 +268,7 @@ export class Connection {
   #pauseUntilAccepted({ state }: NotAccepted): number {
     const { id, identity } = this.#o
     const key = `the key of '${id}' (${fingerprint(identity.pub)})`
-    const hint = state === 'pending' ? `; accept it there with: brine key accept ${id}` : ''
-    this.#say(state === 'pending' ? 'info' : 'error', `${this.#server.url} has ${key} as ${state}${hint}`)
+    this.#say(state === 'pending' ? 'info' : 'error', `${this.#server.url} has ${key} as ${state}; ${HINTS[state](id)}`)
     return this.#acceptanceWait() * (state === 'pending' ? 1 : DECIDED)
   }
 
