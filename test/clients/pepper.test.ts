@@ -94,7 +94,16 @@ t.test('salt-pepper works unchanged', { skip: PEPPER === null && 'salt-pepper is
     t.equal(user, 'ada')
     t.strictSame(perms, ['.*', '@jobs', '@runner', '@wheel'])
     t.strictSame(await json('-T', 'local', 'test.ping'), { return: [{ local: true }] })
-    t.equal((JSON.parse(readFileSync(cache, 'utf8')) as { token: string }).token, token, 'the second time none was made')
+    t.strictSame(await json('-T', '--client=runner', 'manage.up'), { return: [['local']] })
+    t.match(await json('-T', '--client=wheel', 'key.list', 'match=accepted'), { return: [{ data: { return: { minions: ['local'] } } }] })
+    const started = (await json('-T', '--client=local_async', 'local', 'test.echo', 'kept')) as { return: [{ jid: string }] }
+    const { jid } = started.return[0]
+    const lookup = () => json('-T', '--client=runner', 'jobs.lookup_jid', `jid=${jid}`)
+    // a job that is running has no return yet
+    let found = await lookup()
+    while (Object.keys((found as { return: [object] }).return[0]).length === 0) found = await lookup()
+    t.strictSame(found, { return: [{ local: 'kept' }] })
+    t.equal((JSON.parse(readFileSync(cache, 'utf8')) as { token: string }).token, token, 'none was made again')
   })
 
   await t.test('who may not is told so', async t => {
