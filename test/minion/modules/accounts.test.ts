@@ -240,3 +240,33 @@ t.test('user.present and user.absent: each predicts, does, and does nothing the 
   t.match(gone.first, { comment: `Removed user ${name}`, changes: { [name]: 'removed' } })
   t.match(await single('user.absent', { name }), { comment: `User ${name} is not present` })
 })
+
+t.test('test=True knows of the group that a state before it would add', { skip }, async t => {
+  const name = `brr${process.pid}`
+  const minion = await minionTest(t, {
+    files: {
+      'team.sls': `${name}g: {group.present: []}
+${name}: {user.present: [{groups: [${name}g]}, {createhome: false}, {require: [{group: ${name}g}]}]}`
+    }
+  })
+  t.teardown(async () => {
+    await minion.run('user.delete', name)
+    await minion.run('group.delete', `${name}g`)
+  })
+  const run = async (test: boolean) => {
+    const results = (await minion.value('state.sls', 'team', kw({ test }))) as Record<string, { result: unknown; comment: string }>
+    return Object.values(results).map(({ result, comment }) => [result, comment])
+  }
+  t.same(await run(true), [
+    [null, `Group ${name}g set to be added`],
+    [null, `User ${name} set to be added`]
+  ])
+  t.same(await run(false), [
+    [true, `New group ${name}g created`],
+    [true, `New user ${name} created`]
+  ])
+  t.same(
+    (await run(true)).map(([result]) => result),
+    [true, true]
+  )
+})
