@@ -1,5 +1,6 @@
 import type { Authenticator } from '../src/auth/authenticator.js'
 import type { Caller } from '../src/auth/caller.js'
+import { opaqueKind } from '../src/auth/sessions.js'
 import { brineError, isBrineError } from '../src/errors.js'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -30,14 +31,22 @@ async function callerOf(auth: Authenticator, fields: Fields, address: string): P
   try {
     if (token !== undefined) {
       if (typeof token !== 'string' || token === '') throw brineError('CHUNK_TOKEN')
+      // The id of a session belongs to POST /, as in salt-api; programs have tokens of their own.
+      if (opaqueKind(token) === 'session') throw brineError('NO_TOKEN')
       return await auth.verify(token)
     }
     if (typeof username !== 'string' || typeof password !== 'string' || typeof eauth !== 'string') throw brineError('NO_CREDENTIALS')
-    return (await auth.login({ username, password, eauth, address })).caller
+    return await auth.identify({ username, password, eauth, address })
   } catch (error) {
+    if (isBrineError(error, 'NO_TOKEN') && !hasFormOfToken(token)) throw brineError('CHUNK_TOKEN')
     if (isBrineError(error, 'NO_TOKEN') || isBrineError(error, 'LOGIN_FAILED')) throw refused(fields)
     throw error
   }
+}
+
+/** Salt's tokens are hexadecimal, the server's own signed ones have three parts. No token at all has no wrong form. */
+function hasFormOfToken(token: unknown): boolean {
+  return typeof token !== 'string' || /^[0-9a-f]+$|^[\w-]+(?:\.[\w-]+){2}$/i.test(token)
 }
 
 function refused({ client, token, username }: Fields): Error {
@@ -46,4 +55,9 @@ function refused({ client, token, username }: Fields): Error {
   return token === undefined
     ? brineError('FUNCTION_REFUSED', 'eauth', String(username))
     : brineError('FUNCTION_REFUSED', 'token', 'UNKNOWN')
+}
+
+/** A field of a login as text: what is none is as wrong as an empty one. */
+export function asText(value: unknown): string {
+  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
 }

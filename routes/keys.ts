@@ -6,10 +6,9 @@ import { KEY_BITS } from '../src/wheel/key.js'
 import { callFrom } from './call-from.js'
 import { authenticate } from './credentials.js'
 import { keyArchive } from './key-archive.js'
-import { TOKEN, uncheckedHere } from './schemas.js'
+import { None, TOKEN, uncheckedHere } from './schemas.js'
 
 const Answer = Type.Object({ return: Type.Record(Type.String(), Type.Unknown()) })
-const None = Type.Object({}, { additionalProperties: false })
 
 /** GET /keys: the minion keys by state; GET /keys/:mid: their fingerprints. Without Salt's outer list, as recorded. */
 export const keys: FastifyPluginAsyncTypebox = async app => {

@@ -1,11 +1,11 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Login } from '../src/auth/authenticator.js'
-import { brineError } from '../src/errors.js'
+import { brineError, isBrineError } from '../src/errors.js'
 import { findToken, SESSION_COOKIE } from '../src/plugins/authenticate.js'
 import { refusals } from '../src/plugins/errors.js'
-
-const None = Type.Object({}, { additionalProperties: false })
+import { asText } from './credentials.js'
+import { None } from './schemas.js'
 
 const Session = Type.Object({
   token: Type.String({ description: 'Send it as X-Auth-Token; it is also in that header of this answer, and in the cookie session_id.' }),
@@ -47,8 +47,13 @@ export const login: FastifyPluginAsyncTypebox = async app => {
   /** A new id at each login, and the old one is dead (golden/api section 15, 9). Tokens that were made on purpose stay. */
   async function endFormerSession(request: FastifyRequest): Promise<void> {
     const former = findToken(request)
-    const jti = former === null ? null : (auth.verifySync(former.token)?.jti ?? null)
-    if (jti !== null && auth.label(jti) === 'login') await auth.revoke(jti)
+    if (former === null) return
+    try {
+      const { jti } = await auth.verify(former.token)
+      if (jti !== null && auth.label(jti) === 'login') await auth.revoke(jti)
+    } catch (error) {
+      if (!isBrineError(error, 'NO_TOKEN')) throw error
+    }
   }
 }
 
@@ -90,8 +95,4 @@ function readCredentials(body: unknown): { username: string; password: string; e
     eauth: asText(eauth),
     ...(Number.isFinite(expire) && expire > 0 ? { tokenExpire: expire } : {})
   }
-}
-
-function asText(value: unknown): string {
-  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
 }

@@ -1,18 +1,22 @@
-import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { readLowstate } from '../src/jobs/chunk.js'
 import type { Sent } from '../src/jobs/lowstate.js'
 import { refusals } from '../src/plugins/errors.js'
 import { callFrom } from './call-from.js'
 import { authenticate } from './credentials.js'
-import { Lowstate, Return, uncheckedHere } from './schemas.js'
-
-const Welcome = Type.Object({ return: Type.String(), clients: Type.Array(Type.String()) })
+import { Welcome, welcomeTo } from './root.js'
+import { Lowstate, None, Return, uncheckedHere } from './schemas.js'
 
 /** POST /run: commands without a session; each chunk says who calls, with `token`, or with `username`, `password` and `eauth`. */
 export const run: FastifyPluginAsyncTypebox = async app => {
   const { commands, auth } = app.services
-  const open = { tags: ['commands'], summary: 'Welcome, and the names of the clients', response: { 200: Welcome, ...refusals(406) } }
-  app.get('/run', { schema: open }, () => ({ return: 'Welcome', clients: [...commands.clients] }))
+  const open = {
+    tags: ['commands'],
+    summary: 'Welcome, and the names of the clients',
+    querystring: None,
+    response: { 200: Welcome, ...refusals(404, 406) }
+  }
+  app.get('/run', { schema: open }, () => welcomeTo(commands))
 
   const schema = {
     tags: ['commands'],

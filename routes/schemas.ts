@@ -34,5 +34,8 @@ export const Lowstate = Type.Union([Type.Array(Chunk), Chunk])
 /** For routes whose body is documented by `Lowstate` and checked by the service, which tells the place and the field better. */
 export const uncheckedHere = () => () => true
 
+/** No query at all: whatever is there is answered with 404, as salt-api does. */
+export const None = Type.Object({}, { additionalProperties: false })
+
 /** The ways to send a token, for the documentation. */
 export const TOKEN = [{ token: [] }, { bearer: [] }, { cookie: [] }]

@@ -1,113 +1,79 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
-import type { Caller } from '../src/auth/caller.js'
-import { ADMIN_EAUTH } from '../src/auth/permissions.js'
-import { brineError } from '../src/errors.js'
+import type { Authenticator } from '../src/auth/authenticator.js'
+import { brineError, isBrineError } from '../src/errors.js'
 import { refusals } from '../src/plugins/errors.js'
-import { stampOf } from '../src/shared/clock.js'
-
-/** Ten years: longer is for ever, and nobody would remember it. */
-const MAX_SECONDS = 10 * 365 * 86_400
+import { asText } from './credentials.js'
+import { Welcome, welcomeTo } from './root.js'
+import { None, uncheckedHere } from './schemas.js'
 
 const Token = Type.Object({
-  id: Type.String({ description: 'What DELETE /tokens/:id takes. Not the token itself, which is told once and never stored.' }),
-  user: Type.String(),
+  start: Type.Number({ description: 'Seconds since 1970 UTC' }),
+  expire: Type.Number({ description: 'Seconds since 1970 UTC' }),
+  name: Type.String(),
   eauth: Type.String(),
-  label: Type.String(),
-  issued: Type.String({ description: 'UTC' }),
-  expires: Type.String({ description: 'UTC' })
+  token: Type.String({ description: '64 hex digits: `token` of a chunk of POST /run, `?token=` of GET /events.' })
 })
+const Wanted = Type.Object({ username: Type.String(), password: Type.String(), eauth: Type.String() }, { additionalProperties: true })
 
-const Wanted = Type.Object(
-  {
-    user: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'Whose permissions it has; your own by default.' })),
-    eauth: Type.Optional(
-      Type.String({ maxLength: 32, description: 'Under which external_auth has them; `token` by default with `user`.' })
-    ),
-    label: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: 'What it is for.' })),
-    expire_seconds: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: MAX_SECONDS, description: '30 days by default.' })),
-    scope: Type.Optional(
-      Type.Union([Type.Literal('full'), Type.Literal('stream')], { description: 'stream: good for GET /events alone.' })
-    ),
-    tags: Type.Optional(
-      Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), { maxItems: 100, description: 'With scope stream: these tags alone.' })
-    )
-  },
-  { additionalProperties: false }
-)
+/** As many in one request as anybody has users at hand; each costs a password check. */
+const MAX_WANTED = 20
 
-/**
- * Tokens made on purpose, for programs. Needs the wheel permission `token.create`, `.list` or `.revoke` (`@wheel`, `@token`). A token for somebody
- * else can be made by the administrator alone, so that this is no way to more than one has.
- */
+/** POST /token: a token for programs, without a session; a bare list (golden/api section 9). Needs the permission for the runner auth.mk_token. */
 export const token: FastifyPluginAsyncTypebox = async app => {
-  const { auth } = app.services
+  const { auth, commands } = app.services
+  const open = { tags: ['auth'], summary: 'Welcome', querystring: None, response: { 200: Welcome, ...refusals(404, 406) } }
+  app.get('/token', { schema: open }, () => welcomeTo(commands))
 
-  const listed = {
+  const schema = {
     tags: ['auth'],
-    summary: 'Tokens that are alive',
-    querystring: Type.Object({}, { additionalProperties: false }),
-    response: { 200: Type.Object({ tokens: Type.Array(Token) }), ...refusals(401, 403) }
+    summary: 'Log in for a token without a session',
+    description: 'Body: an object with `username`, `password`, `eauth`, or a list of them. All other fields are ignored.',
+    body: Type.Union([Type.Array(Wanted), Wanted]),
+    response: { 200: Type.Array(Token), ...refusals(400, 401, 406, 429) }
   }
-  app.get('/tokens', { schema: listed }, async request => {
-    demand(request.caller, 'list')
-    return {
-      tokens: auth.tokens().map(({ jti, user, eauth, label, issuedUs, expiresUs }) => ({
-        id: jti,
-        user,
-        eauth,
-        label,
-        issued: stampOf(issuedUs),
-        expires: stampOf(expiresUs)
-      }))
+  app.post('/token', { schema, validatorCompiler: uncheckedHere }, async (request, reply) => {
+    reply.header('cache-control', 'no-store')
+    const wanted = readWanted(request.body)
+    const made: Awaited<ReturnType<typeof mint>>[] = []
+    for (const each of wanted) made.push(await mint(auth, each, request.ip))
+    return made
+  })
+}
+
+interface Credentials {
+  readonly username: string
+  readonly password: string
+  readonly eauth: string
+  readonly tokenExpire?: number
+}
+
+/** All are read before the first is tried. */
+function readWanted(body: unknown): Credentials[] {
+  const list: unknown[] = Array.isArray(body) ? body : [body]
+  if (list.length > MAX_WANTED) throw brineError('FIELD_INVALID', 'body', `has more than ${MAX_WANTED} credentials`)
+  return list.map(each => {
+    if (typeof each !== 'object' || each === null || Array.isArray(each)) {
+      throw brineError('FIELD_INVALID', 'body', 'must be an object with username, password and eauth, or a list of them')
     }
-  })
-
-  const created = {
-    tags: ['auth'],
-    summary: 'Make a token for a program',
-    body: Wanted,
-    response: { 201: Type.Object({ token: Type.String(), id: Type.String(), expires: Type.String() }), ...refusals(400, 401, 403, 404) }
-  }
-  app.post('/tokens', { schema: created }, async (request, reply) => {
-    demand(request.caller, 'create')
-    const { caller, body } = request
-    const owner = ownerOf(caller, body)
-    if (body.tags !== undefined && body.scope !== 'stream') throw brineError('FIELD_INVALID', 'tags', "needs scope 'stream'")
-    const made = await auth.issue({
-      ...owner,
-      label: body.label ?? 'api',
-      expiresSeconds: body.expire_seconds ?? 30 * 86_400,
-      ...(body.scope === undefined ? {} : { scope: body.scope }),
-      ...(body.tags === undefined ? {} : { tags: body.tags })
-    })
-    reply.code(201).header('cache-control', 'no-store')
-    return { token: made.token, id: made.jti, expires: stampOf(made.expiresUs) }
-  })
-
-  const ended = {
-    tags: ['auth'],
-    summary: 'Revoke a token; its streams end at once',
-    params: Type.Object({ id: Type.String({ maxLength: 64 }) }),
-    response: { 200: Type.Object({ revoked: Type.String() }), ...refusals(401, 403, 404) }
-  }
-  app.delete('/tokens/:id', { schema: ended }, async request => {
-    demand(request.caller, 'revoke')
-    const { id } = request.params
-    if ((await auth.revoke(id)) === 'unknown') throw brineError('NOT_FOUND', id)
-    return { revoked: id }
+    const { username, password, eauth, token_expire } = each as Record<string, unknown>
+    if (username === undefined || password === undefined || eauth === undefined) throw brineError('CREDENTIALS_MISSING')
+    const expire = Number(token_expire)
+    const wanted = { username: asText(username), password: asText(password), eauth: asText(eauth) }
+    return Number.isFinite(expire) && expire > 0 ? { ...wanted, tokenExpire: expire } : wanted
   })
 }
 
-function demand(caller: Caller, what: 'list' | 'create' | 'revoke'): void {
-  if (!caller.may({ kind: 'wheel', fun: `token.${what}`, args: [], kwargs: {} }))
-    throw brineError('NOT_PERMITTED', caller.user, `${what} tokens`)
-}
-
-function ownerOf(caller: Caller, { user, eauth }: { user?: string; eauth?: string }): { user: string; eauth: string } {
-  if (user === undefined && eauth === undefined) return { user: caller.user, eauth: caller.eauth }
-  const wanted = { user: user ?? caller.user, eauth: eauth ?? 'token' }
-  const own = wanted.user === caller.user && wanted.eauth === caller.eauth
-  if (!own && caller.eauth !== ADMIN_EAUTH)
-    throw brineError('NOT_PERMITTED', caller.user, `make a token for ${wanted.eauth} user ${wanted.user}`)
-  return wanted
+async function mint(auth: Authenticator, wanted: Credentials, address: string) {
+  const { username: name, eauth } = wanted
+  try {
+    const { token: text, caller, startUs, expiresUs } = await auth.login({ ...wanted, address }, 'eauth')
+    if (!caller.may({ kind: 'runner', fun: 'auth.mk_token', args: [], kwargs: {} })) {
+      if (caller.jti !== null) await auth.revoke(caller.jti)
+      throw brineError('LOGIN_FAILED')
+    }
+    return { start: startUs / 1e6, expire: expiresUs / 1e6, name, eauth, token: text }
+  } catch (error) {
+    if (isBrineError(error, 'LOGIN_FAILED') || isBrineError(error, 'NO_TOKEN')) throw brineError('FUNCTION_REFUSED', 'eauth', name)
+    throw error
+  }
 }

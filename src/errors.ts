@@ -15,7 +15,11 @@ export const ERRORS = {
   FIELD_MISSING: { status: 400, text: "field '%s' is missing" },
   BODY_TOO_LARGE: { status: 413, text: 'the body is larger than %s bytes', hint: 'the limit is the setting max_request_body_size' },
   MEDIA_TYPE: { status: 406, text: "content type '%s' is not supported", hint: 'send JSON, YAML, a form or text/plain' },
-  NOT_ACCEPTABLE: { status: 406, text: "none of the types in Accept '%s' can be produced" },
+  NOT_ACCEPTABLE: {
+    status: 406,
+    text: 'Your client sent this Accept header: %s. But this resource only emits these media types: application/json, application/x-yaml.'
+  },
+  BAD_IP: { status: 403, text: 'Bad IP', hint: 'the setting rest_cherrypy.authorized_ips lists the addresses that may ask' },
   NOT_FOUND: { status: 404, text: "'%s' was not found" },
   METHOD_NOT_ALLOWED: { status: 405, text: 'method %s is not allowed here' },
   CONFLICT: { status: 409, text: '%s' },
@@ -45,6 +49,7 @@ export const ERRORS = {
   LOGIN_FAILED: { status: 401, text: 'Could not authenticate using provided credentials' },
   // Salt's words for the calls of a lowstate (golden/api section 7)
   NO_CREDENTIALS: { status: 401, text: 'No authentication credentials given', hint: 'give token, or username, password and eauth' },
+  CREDENTIALS_MISSING: { status: 400, text: 'Require "username", "password", and "eauth" params' },
   CHUNK_TOKEN: { status: 401, text: 'Invalid token' },
   AUTHENTICATION: { status: 401, text: 'Authentication error occurred.' },
   AUTHORIZATION: { status: 401, text: 'Authorization error occurred.', hint: 'the setting external_auth says who may do what' },

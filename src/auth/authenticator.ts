@@ -3,6 +3,7 @@ import type { Config } from '../config/schema.js'
 import { BrineError, brineError, isBrineError } from '../errors.js'
 import type { Clock } from '../shared/clock.js'
 import type { TagFilter, TokenStore } from '../store/store.js'
+import { admitsFrom } from './api-acl.js'
 import { Attempts, addressKey } from './attempts.js'
 import type { Backend, LoggedIn } from './backends/backend.js'
 import { FileBackend } from './backends/file.js'
@@ -13,7 +14,7 @@ import { Gate } from './gate.js'
 import type { TokenCodec } from './jwt.js'
 import { DEFAULT_COST, hashPassword, type ScryptCost } from './password.js'
 import { ADMIN_EAUTH, callerFor, coversPattern, type MinionsMatching, minionCaller, permissionsOf } from './permissions.js'
-import { type Session, Sessions } from './sessions.js'
+import { newOpaqueToken, type OpaqueKind, opaqueJti, opaqueKind, type Session, Sessions } from './sessions.js'
 import { MAX_NAME, MAX_PASSWORD, type Users } from './users.js'
 
 export interface AuthenticatorOptions {
@@ -140,10 +141,35 @@ export class Authenticator {
   // ── logging in ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Checks a password and issues a token.
-   * @throws LOGIN_FAILED, the same for every reason and after the same time; RATE_LIMITED with the seconds to wait
+   * Checks a password and issues a token: the id of a session, or (`eauth`) one for programs, each in salt-api's form.
+   * @throws LOGIN_FAILED, the same for every reason and after the same time; NO_TOKEN when `api_acl` does not admit the user from there;
+   *   RATE_LIMITED with the seconds to wait
    */
-  async login(request: LoginRequest): Promise<Login> {
+  async login(request: LoginRequest, kind: OpaqueKind = 'session'): Promise<Login> {
+    const { groups } = await this.#checked(request)
+    const { username: user, eauth, address } = request
+    const label = kind === 'session' ? 'login' : 'eauth'
+    const issue = { user, eauth, label, expiresSeconds: this.#lifetime(request), ...(groups ? { groups } : {}) }
+    const login = await this.#issue(issue, newOpaqueToken(kind))
+    this.#o.log.info({ user, eauth, address, jti: login.caller.jti }, 'login')
+    return login
+  }
+
+  /**
+   * Checks a password for one request, without a token that would stay.
+   * @throws as `login`
+   */
+  async identify(request: LoginRequest): Promise<Caller> {
+    const { groups } = await this.#checked(request)
+    const { username: user, eauth } = request
+    const never = { jti: null, expiresUs: Number.POSITIVE_INFINITY }
+    const account = this.#accountOf({ user, eauth, issuedUs: this.#o.clock.nowUs(), ...(groups ? { groups } : {}) })
+    if (account === null) throw brineError('LOGIN_FAILED')
+    return callerFor({ user, eauth, ...never, groups: account.groups }, this.#o.config.external_auth, this.#o.minionsMatching)
+  }
+
+  /** What the backend told of the user, when the password is right and the configuration knows the user. */
+  async #checked(request: LoginRequest): Promise<{ groups?: readonly string[] }> {
     const keys = this.#attemptKeys(request)
     const refused = this.#attempts.take(keys)
     if (refused !== null) throw rateLimited(refused.waitSeconds)
@@ -153,19 +179,15 @@ export class Authenticator {
       this.#o.log.info({ eauth: eauth.slice(0, 32), address }, 'login refused')
       throw brineError('LOGIN_FAILED')
     }
-    if (!known.permitted) {
-      this.#o.log.warn(
-        { user, eauth, address },
-        `login refused: the password is right, but external_auth.${eauth} has no entry for this user`
-      )
-      throw brineError('LOGIN_FAILED')
+    const admitted = admitsFrom(this.#o.config['rest_cherrypy.api_acl']?.users ?? {}, user, address)
+    if (!known.permitted || !admitted) {
+      const reason = admitted ? `external_auth.${eauth} has no entry for this user` : 'api_acl does not admit this user from this address'
+      this.#o.log.warn({ user, eauth, address }, `login refused: the password is right, but ${reason}`)
+      throw brineError(admitted ? 'LOGIN_FAILED' : 'NO_TOKEN')
     }
     this.#attempts.giveBack(keys)
     this.#rememberPlace(request)
-    const { groups } = known
-    const login = await this.#issue({ user, eauth, label: 'login', expiresSeconds: this.#lifetime(request), ...(groups ? { groups } : {}) })
-    this.#o.log.info({ user, eauth, address, jti: login.caller.jti }, 'login')
-    return login
+    return known.groups ? { groups: known.groups } : {}
   }
 
   /**
@@ -223,20 +245,15 @@ export class Authenticator {
     return { token, jti: caller.jti!, expiresUs }
   }
 
-  async #issue({ user, eauth, label, expiresSeconds, scope, tags, groups }: IssueRequest): Promise<Login> {
+  /** `opaque`: the token itself, kept by its hash; without one a signed token is made, which says itself what it is. */
+  async #issue({ user, eauth, label, expiresSeconds, scope, tags, groups }: IssueRequest, opaque?: string): Promise<Login> {
     const startUs = this.#o.clock.nowUs()
     const expiresUs = startUs + Math.round(expiresSeconds * 1_000_000)
     const draft = { user, eauth, label, issuedUs: startUs, expiresUs, ...(groups ? { groups } : {}) }
     if (this.#accountOf(draft) === null) throw brineError('NOT_FOUND', `${eauth} user ${user}`)
-    const session = await this.#sessions.add(draft)
-    const token = this.#o.codec.sign({
-      kind: 'user',
-      jti: session.jti,
-      sub: user,
-      eauth,
-      ...lifetime(startUs, expiresUs),
-      ...(scope === 'stream' ? { scope, ...(tags ? { tags } : {}) } : {})
-    })
+    const session = await this.#sessions.add(draft, opaque === undefined ? undefined : opaqueJti(opaque))
+    const claims = { kind: 'user', jti: session.jti, sub: user, eauth, ...lifetime(startUs, expiresUs) }
+    const token = opaque ?? this.#o.codec.sign({ ...claims, ...(scope === 'stream' ? { scope, ...(tags ? { tags } : {}) } : {}) })
     const caller = this.#callerOf(session, scope ?? 'full', tags)
     if (caller === null) throw brineError('NO_TOKEN')
     return { token, caller, startUs, expiresUs }
@@ -249,6 +266,7 @@ export class Authenticator {
   async verify(token: string): Promise<Caller> {
     const cached = this.verifySync(token)
     if (cached !== null) return cached
+    if (opaqueKind(token) !== null) return await this.#opaqueCaller(token)
     const claims = this.#claims(token)
     if (claims === null || claims.expUs <= this.#o.clock.nowUs()) throw brineError('NO_TOKEN')
     if (claims.kind === 'ticket') return await this.#redeem(claims)
@@ -347,6 +365,14 @@ export class Authenticator {
     this.#usedTickets.set(claims.jti, claims.expUs)
     const caller = this.#callerOf(session, 'stream', claims.tags)
     if (caller === null) throw brineError('NO_TOKEN')
+    return caller
+  }
+
+  async #opaqueCaller(token: string): Promise<Caller> {
+    const session = await this.#sessions.findGuessed(opaqueJti(token))
+    const caller = session === null || !this.#counts(session) ? null : this.#callerOf(session, 'full')
+    if (session === null || caller === null) throw brineError('NO_TOKEN')
+    this.#remember(token, { caller, expiresUs: session.expiresUs, session })
     return caller
   }
 

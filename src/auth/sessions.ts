@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { brineError } from '../errors.js'
 import type { Clock } from '../shared/clock.js'
 import type { TokenRecord, TokenStore } from '../store/store.js'
@@ -22,6 +22,30 @@ export interface Session {
  */
 const MAX_LIVE = 100_000
 
+const GUESSED_RELOAD_US = 1_000_000
+
+/**
+ * salt-api's two kinds of token (golden/api section 5), which say nothing by themselves: 40 hex digits name a session, 64 are the token that POST
+ * /token gives. Clients look at their form and keep them in places that are made for it.
+ */
+const OPAQUE_BYTES = { session: 20, eauth: 32 } as const
+export type OpaqueKind = keyof typeof OPAQUE_BYTES
+
+export function newOpaqueToken(kind: OpaqueKind): string {
+  return randomBytes(OPAQUE_BYTES[kind]).toString('hex')
+}
+
+/** Null for what has neither form: a signed token, or none at all. */
+export function opaqueKind(token: string): OpaqueKind | null {
+  if (!/^[0-9a-f]+$/.test(token)) return null
+  return token.length === 40 ? 'session' : token.length === 64 ? 'eauth' : null
+}
+
+/** The id under which an opaque token is kept: its hash, so that nobody who reads the store has the token. */
+export function opaqueJti(token: string): string {
+  return createHash('sha256').update(token).digest('hex').slice(0, 32)
+}
+
 /**
  * The tokens that count: a mirror of `store.tokens` in memory, so that asking about one costs a Map lookup. A token that is not in it was never
  * issued by this log's server (or is dead), whatever its signature says.
@@ -33,6 +57,7 @@ export class Sessions {
   readonly #live = new Map<string, Session>()
   readonly #listeners = new Set<(jti: string) => void>()
   #reloading: Promise<void> | null = null
+  #loadedUs = Number.NEGATIVE_INFINITY
 
   constructor(options: { store: TokenStore; clock: Clock }) {
     this.#store = options.store
@@ -49,12 +74,22 @@ export class Sessions {
     return this.get(jti)
   }
 
+  /**
+   * The same for an id that anybody can make up: the store is asked once a second at most, whoever guesses. A session of another server is known
+   * here after that time.
+   */
+  async findGuessed(jti: string): Promise<Session | null> {
+    if (!this.#live.has(jti) && this.#clock.nowUs() - this.#loadedUs >= GUESSED_RELOAD_US) await this.load()
+    return this.get(jti)
+  }
+
   all(): Session[] {
     return [...this.#live.values()]
   }
 
   /** Reads the store. Several who ask at the same time share one reading. */
   load(): Promise<void> {
+    this.#loadedUs = this.#clock.nowUs()
     this.#reloading ??= this.#store
       .live(this.#clock.nowUs())
       .then(records => this.#merge(records))
@@ -64,9 +99,10 @@ export class Sessions {
     return this.#reloading
   }
 
-  async add(session: Omit<Session, 'revoked' | 'jti'>): Promise<Session> {
+  /** `jti`: made from an opaque token (`opaqueJti`); without it one that nobody has. */
+  async add(session: Omit<Session, 'revoked' | 'jti'>, jti = randomBytes(16).toString('hex')): Promise<Session> {
     if (this.#live.size >= MAX_LIVE) await this.#makeRoom()
-    const added: Session = { ...session, jti: randomBytes(16).toString('hex'), revoked: false }
+    const added: Session = { ...session, jti, revoked: false }
     const { revoked: _, ...record } = added
     await this.#store.put(record)
     this.#live.set(added.jti, added)

@@ -31,6 +31,9 @@ export interface Loaded {
   readonly origins: ReadonlyMap<SettingName, string>
 }
 
+/** Settings that salt-api has in its section, and brine beside the others. */
+const CHERRYPY_SETTINGS = new Set(['port', 'host', 'max_request_body_size', 'cors_origin'])
+
 /** These are read by the command line client and the shell, not from the table. */
 const OTHER_ENVIRONMENT = new Set(['BRINE_URL', 'BRINE_TOKEN', 'BRINE_CONFIG'])
 
@@ -83,7 +86,8 @@ class Loading {
     }
     for (const [name, value] of Object.entries(section)) {
       const path = `rest_cherrypy.${name}`
-      if (name === 'port' || name === 'host' || name === 'max_request_body_size') this.#set(name, value, file, dirname(file), path)
+      if (CHERRYPY_SETTINGS.has(name)) this.#set(name as SettingName, value, file, dirname(file), path)
+      else if (isSettingName(path)) this.#set(path, value, file, dirname(file))
       else this.#unknown(path, name, value, file)
       if ((name === 'ssl_crt' || name === 'ssl_key') && section.disable_ssl !== true) {
         this.#warnings.push(`${file}: ${path} is ignored: brine speaks plain HTTP; put a TLS proxy in front of it`)

@@ -86,11 +86,9 @@ const RESTRICTIONS = `
 
 /** Settings below `rest_cherrypy` that brine has no use for. */
 const UNUSED_CHERRYPY = `
-  app app_path auto_reload collect_stats cors_origin debug disable_ssl enable_sessions expire_responses log log_access_file
-  log_error_file log_access log_error nofork root_prefix screen socket_queue_size ssl_chain ssl_crt ssl_key static static_path stats_disable_auth
-  thread_pool webhook_disable_auth webhook_url
+  auto_reload debug disable_ssl expire_responses log log_access_file
+  log_error_file log_access log_error nofork screen socket_queue_size ssl_chain ssl_crt ssl_key thread_pool
 `
-const CHERRYPY_RESTRICTIONS = 'api_acl authorized_ips'
 
 function names(text: string): ReadonlySet<string> {
   return new Set(text.trim().split(/\s+/))
@@ -99,13 +97,12 @@ function names(text: string): ReadonlySet<string> {
 const unused = names(UNUSED)
 const restrictions = names(RESTRICTIONS)
 const unusedCherrypy = names(UNUSED_CHERRYPY)
-const cherrypyRestrictions = names(CHERRYPY_RESTRICTIONS)
 
 /** What a name that brine does not use is to Salt. A name with a dot (`mysql.host`) configures one of Salt's own modules. */
 export function saltSetting(name: string): 'unused' | 'restriction' | null {
   if (name.startsWith('rest_cherrypy.')) {
     const inner = name.slice('rest_cherrypy.'.length)
-    return cherrypyRestrictions.has(inner) ? 'restriction' : unusedCherrypy.has(inner) ? 'unused' : null
+    return unusedCherrypy.has(inner) ? 'unused' : null
   }
   return restrictions.has(name) ? 'restriction' : unused.has(name) || /^\w+\.\w/.test(name) ? 'unused' : null
 }

@@ -1,6 +1,6 @@
 import { type ExternalAuth, readExternalAuth } from '../auth/external-auth.js'
 import { MERGE_STRATEGIES, type MergeStrategy } from '../pillar/merge.js'
-import type { Setting } from './setting.js'
+import { fault, isMapping, kindOf, type Read, type Setting } from './setting.js'
 import {
   addresses,
   boolean,
@@ -69,6 +69,48 @@ const TABLE = {
     trusted_proxies: texts({
       default: [],
       meaning: 'Addresses or networks of proxies whose X-Forwarded-For is believed when a client address is needed (login rate limit).'
+    })
+  },
+  "salt-api's own (rest_cherrypy; also as a mapping of that name)": {
+    'rest_cherrypy.webhook_url': text({ default: '/hook', meaning: 'Path of the webhooks. Their tags stay below salt/netapi/hook.' }),
+    'rest_cherrypy.webhook_disable_auth': boolean({
+      default: false,
+      meaning: 'Webhooks need no token: whoever can connect fires hook events. Better give each sender a token of its own.'
+    }),
+    'rest_cherrypy.app': optionalPath({
+      default: null,
+      meaning: 'HTML file of a GUI: served at app_path, and at every path to a browser that asks for a page.'
+    }),
+    'rest_cherrypy.app_path': text({ default: '/app', meaning: 'Where the GUI is; without `app` a page that watches events.' }),
+    'rest_cherrypy.static': optionalPath({ default: null, meaning: "Directory of the GUI's other files, served without a token." }),
+    'rest_cherrypy.static_path': text({ default: '/static', meaning: 'Where they are.' }),
+    'rest_cherrypy.enable_sessions': boolean({
+      default: true,
+      meaning: 'False: no /login, /logout, /minions and /jobs; commands go through /run with credentials or tokens.'
+    }),
+    'rest_cherrypy.stats_disable_auth': boolean({ default: false, meaning: '/stats needs no token.' }),
+    'rest_cherrypy.collect_stats': boolean({
+      default: false,
+      meaning: '/stats lists the requests under way and the last ones, without their queries.'
+    }),
+    'rest_cherrypy.authorized_ips': texts({
+      default: [],
+      meaning: 'Addresses that may ask the API; all others get 403. Minions are not meant. Empty: all. (Salt: the same.)'
+    }),
+    'rest_cherrypy.api_acl': custom<{ readonly users: Readonly<Record<string, readonly string[]>> }>(
+      {
+        default: { users: {} },
+        meaning: 'From which addresses users may give their credentials: users → name, or `*` for the others → addresses, or `*` for all.',
+        example: `
+rest_cherrypy.api_acl:
+  users: {'*': ['*'], admin: [127.0.0.1]}`
+      },
+      'mapping with users, a mapping of names to lists of addresses',
+      readApiAcl
+    ),
+    'rest_cherrypy.root_prefix': text({
+      default: '/',
+      meaning: 'Path below which the API is, when a proxy does not take it off. Minions, health and metrics stay where they are.'
     })
   },
   'Event log': {
@@ -575,6 +617,14 @@ beacons:
     start_event_grains: texts({ default: [], for: 'minion', meaning: 'Grains that salt/minion/<id>/start carries.' })
   }
 } as const
+
+function readApiAcl(value: unknown): Read<{ readonly users: Readonly<Record<string, readonly string[]>> }> {
+  if (!isMapping(value)) return fault(`must be a mapping, not ${kindOf(value)}`, value)
+  const unknown = Object.keys(value).find(name => name !== 'users')
+  if (unknown !== undefined) return fault(`has no '${unknown}'`, value)
+  const users = lists({ default: {}, meaning: '' }).read(value.users ?? {})
+  return 'value' in users ? { value: { users: users.value } } : users
+}
 
 type Flat<T> = { [K in keyof T]: T[K] } extends infer Groups ? UnionToIntersection<Groups[keyof Groups]> : never
 type UnionToIntersection<U> = (U extends unknown ? (member: U) => void : never) extends (member: infer I) => void ? I : never

@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Authenticator } from '../auth/authenticator.js'
 import type { Caller } from '../auth/caller.js'
-import { brineError, isBrineError } from '../errors.js'
+import { opaqueKind } from '../auth/sessions.js'
+import { brineError, type ErrorCode, isBrineError } from '../errors.js'
 
 /** Where a token may stand. salt-api takes header before cookie, and a bad header is not rescued by a good cookie (golden/api section 5). */
 export interface TokenPlaces {
@@ -32,29 +33,32 @@ export function findToken(
 export interface GuardOptions extends TokenPlaces {
   /** Tickets (scope `stream`) are good here too. */
   readonly tickets?: boolean
-  /** Which of Salt's texts says that there is no good token. */
-  readonly refusal?: 'NO_TOKEN' | 'NO_CREDENTIALS'
+  /** So are the tokens of POST /token, which elsewhere belong into a chunk. */
+  readonly eauthTokens?: boolean
+  /** What is answered without a good token: NO_TOKEN by default. */
+  readonly refusal?: ErrorCode
 }
 
 /**
- * Every request of this scope needs a good token; `request.caller` says whose it is. Throws `refusal` (401) otherwise, before the body is read.
+ * Every request of this scope needs a good token; `request.caller` says whose it is. Throws NO_TOKEN (401) otherwise, or `refusal`, before the body is read.
  */
 export function requireToken(app: FastifyInstance, options: GuardOptions = {}): void {
   const { auth, config } = app.services
   const origins = new Set(config.cors_origin)
   const { refusal = 'NO_TOKEN' } = options
   app.addHook('onRequest', (request, reply, done) => {
+    const refuse = (error: Error) => done(isBrineError(error, 'NO_TOKEN') ? brineError(refusal) : error)
     const found = findToken(request, options)
-    if (found === null) return done(brineError(refusal))
+    if (found === null || (opaqueKind(found.token) === 'eauth' && !options.eauthTokens)) return refuse(brineError('NO_TOKEN'))
     if (found.from === 'cookie' && isCrossSite(request, origins)) return done(brineError('CROSS_SITE'))
     const accept = (caller: Caller) => {
-      if (caller.kind === 'minion' || (caller.scope !== 'full' && !options.tickets)) return done(brineError(refusal))
+      if (caller.kind === 'minion' || (caller.scope !== 'full' && !options.tickets)) return refuse(brineError('NO_TOKEN'))
       request.caller = caller
       // What is answered to one caller is not for the next one's cache.
       reply.header('cache-control', 'private')
       done()
     }
-    verify(auth, found.token, accept, error => done(isBrineError(error, 'NO_TOKEN') ? brineError(refusal) : error))
+    verify(auth, found.token, accept, refuse)
   })
 }
 

@@ -4,8 +4,9 @@ import fp from 'fastify-plugin'
 import { type TSchema, Type } from 'typebox'
 import { BrineError, brineError, type ErrorCode } from '../errors.js'
 import { saltJson } from '../events/json.js'
+import { errorPage, wantsPage } from './error-page.js'
 
-/** Every refusal has this body, always JSON; salt-api's HTML pages are parsed by no known client (golden/api section 14, 3). */
+/** Every refusal has this body; on salt-api's paths a page says the same to who does not ask for JSON (`error-page.ts`). */
 export const ErrorAnswer = Type.Object(
   {
     status: Type.Integer({ description: 'The HTTP status, again.' }),
@@ -75,25 +76,75 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
   if (known.status >= 500 && known.code === 'INTERNAL') request.log.error({ err: error }, 'a request failed')
   const after = known.retryAfter ?? RETRY_AFTER[known.code]
   if (after !== undefined) reply.header('retry-after', String(after))
+  const page = isSaltPath(request) && wantsPage(request)
+  reply.code(known.status).header('x-request-id', request.id).serializer(passOn)
+  // Behind a token the answer is private already, as salt-api says it.
+  if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'no-store')
+  if (page) reply.header('content-security-policy', PAGE_POLICY)
   return reply
-    .code(known.status)
-    .header('x-request-id', request.id)
-    .header('content-type', 'application/json')
-    .header('cache-control', 'no-store')
-    .serializer(passOn)
-    .send(errorBody(known, request.id))
+    .header('content-type', page ? 'text/html;charset=utf-8' : 'application/json')
+    .send(page ? errorPage(known, request) : errorBody(known, request.id))
+}
+
+/** The page's own style sheet, and nothing else. */
+const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The path is salt-api's: refusals may be pages, `Allow` is told with every answer. */
+    saltApi?: boolean
+  }
+}
+
+/** Paths that nobody knows count as salt-api's. */
+function isSaltPath(request: FastifyRequest): boolean {
+  return request.is404 || request.routeOptions.config.saltApi === true
+}
+
+/** Marks the paths of this scope as salt-api's, and tells in `Allow`, with every answer, what they can do. `known`: filled by the time of the first request. */
+export function speakSalt(app: FastifyInstance, known: PathMethods): void {
+  app.addHook('onRoute', route => {
+    route.config = { ...route.config, saltApi: true }
+  })
+  app.addHook('onRequest', (request, reply, done) => {
+    const allow = allowed(known, request.routeOptions.url ?? '')
+    if (allow !== '') reply.header('allow', allow)
+    done()
+  })
+}
+
+const allowTexts = new WeakMap<PathMethods, Map<string, string>>()
+
+/** `GET, HEAD, POST`: made once per path, because every answer carries it. */
+function allowed(known: PathMethods, url: string): string {
+  const texts = allowTexts.get(known) ?? new Map<string, string>()
+  allowTexts.set(known, texts)
+  let text = texts.get(url)
+  if (text === undefined) {
+    text = METHODS.filter(method => known.get(url)?.has(method)).join(', ')
+    texts.set(url, text)
+  }
+  return text
 }
 
 /** The body is text already. */
 const passOn = (body: unknown) => body as string
 
-/** HTTP that does not parse has no request and no route: answered on the socket. */
+/** What salt-api's web server says of HTTP that it cannot read (golden/api/errors.json). */
+const MALFORMED: Readonly<Record<string, string>> = {
+  HPE_INVALID_CONTENT_LENGTH: 'Malformed Content-Length Header.',
+  HPE_INVALID_METHOD:
+    'Malformed method name: According to RFC 2616 (section 5.1.1) and its successors RFC 7230 (section 3.1.1) and RFC 7231 (section 4.1) ' +
+    'method names are case-sensitive and uppercase.'
+}
+
+/** HTTP that does not parse has no request and no route: answered on the socket, in plain text as salt-api does. */
 export function clientError(error: Error & { code?: string }, socket: import('node:net').Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
   const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
-  const body = saltJson({ status, code: 'REQUEST_MALFORMED', error: STATUS_CODES[status] })
+  const body = MALFORMED[error.code ?? ''] ?? STATUS_CODES[status]!
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
   )
 }
 
@@ -163,7 +214,9 @@ export default fp(
       route.preHandler = [refuseEndless, ...[route.preHandler ?? []].flat()]
     })
     app.setErrorHandler(answerError)
-    app.setNotFoundHandler(request => {
+    app.setNotFoundHandler((request, reply) => {
+      // salt-api answers a preflight of a path that does not exist like all others.
+      if (request.method === 'OPTIONS') return reply.send()
       throw brineError('NOT_FOUND', request.url.split('?', 1)[0]!.slice(0, 200))
     })
   },

@@ -12,7 +12,7 @@ export const MAX_DEPTH = 200
 export function parseJson(text: string): unknown {
   let value: unknown
   try {
-    value = JSON.parse(withLongIntegers(text))
+    value = JSON.parse(withLongIntegers(withoutNaN(text)))
   } catch {
     throw brineError('BODY_MALFORMED', 'JSON', place(text, new Scanner(text).mistake()))
   }
@@ -25,6 +25,12 @@ const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g
 
 /** Digits that may be such an integer. Those right behind a quote are text, as job ids are in nearly every body. */
 const LONG = /(?<!["\d])\d{16}/
+
+/** Python's JSON has NaN and Infinity, and prints them; here they are null (golden/api section 15, 24). */
+function withoutNaN(text: string): string {
+  if (!/NaN|Infinity/.test(text)) return text
+  return text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, token => (token.startsWith('"') ? token : 'null'))
+}
 
 /**
  * Integers that JavaScript would round become texts, as in YAML: a job id may come as a number (golden/api/jobs.json, runner-list-job-int).

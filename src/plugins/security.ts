@@ -16,26 +16,35 @@ const HEADERS = {
   'x-frame-options': 'DENY'
 }
 
+/** What pages of listed origins may send; the first ones are salt-api's. Browsers ask again after `max-age` (salt-api's 1400 s). */
+const PREFLIGHT = {
+  'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
+  'access-control-allow-headers': 'Content-Type, X-Auth-Token, X-Requested-With, Last-Event-ID, Idempotency-Key, If-Match',
+  'access-control-max-age': '1400'
+}
+
 /** Cookies, careful headers, and which other sites' pages may call the API. */
 export default fp(
   async app => {
     await app.register(cookie)
-    app.addHook('onRequest', (_request, reply, done) => {
+    const origins = new Set(app.services.config.cors_origin.filter(origin => origin !== '*'))
+    const isListed = (origin: string | undefined) => origin !== undefined && origins.has(origin)
+    app.addHook('onRequest', (request, reply, done) => {
       reply.headers(HEADERS)
+      if (request.method === 'OPTIONS') {
+        reply.header('content-type', 'text/html')
+        if (isListed(request.headers.origin)) reply.headers(PREFLIGHT)
+      }
       done()
     })
-    const origins = app.services.config.cors_origin
-    if (origins.length === 0) return
+    if (origins.size === 0) return
     await app.register(cors, {
-      // Only those listed are echoed, and never `*`, because credentials are allowed (golden/api section 15, 12).
-      origin: origins.filter(origin => origin !== '*'),
+      // Only those listed are echoed, and never `*`, because credentials are allowed (golden/api section 15, 12). Others are told nothing.
+      origin: async (origin: string | undefined) => (isListed(origin) ? origin! : false),
       credentials: true,
-      methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      allowedHeaders: ['Content-Type', 'X-Auth-Token', 'X-Requested-With', 'Last-Event-ID', 'Idempotency-Key', 'If-Match'],
       exposedHeaders: ['GET', 'POST', 'X-Event-Id', 'X-Request-Id', 'Retry-After', 'ETag'],
-      maxAge: 1400,
-      optionsSuccessStatus: 200,
-      strictPreflight: false
+      // Every path answers OPTIONS itself, with what it can do.
+      preflight: false
     })
   },
   { name: 'security' }

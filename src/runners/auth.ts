@@ -11,7 +11,7 @@ const mkToken = serverFunction({
     try {
       // The address is not known here: attempts count against whoever called.
       const request = { username, password, eauth, address: source, ...(token_expire === null ? {} : { tokenExpire: token_expire }) }
-      const login = await auth!.login(request)
+      const login = await auth!.login(request, 'eauth')
       return { start: login.startUs / 1e6, expire: login.expiresUs / 1e6, name: username, eauth, token: login.token }
     } catch (error) {
       if (isBrineError(error, 'LOGIN_FAILED')) return false

@@ -7,7 +7,7 @@ import { ensureAdminToken } from '../../src/auth/admin-token.js'
 import type { LoginRequest } from '../../src/auth/authenticator.js'
 import { ADMIN_EAUTH } from '../../src/auth/permissions.js'
 import { BrineError, isBrineError } from '../../src/errors.js'
-import { startAuth } from '../helpers/auth.js'
+import { MemoryTokens, startAuth } from '../helpers/auth.js'
 import { TestClock, tempStore } from '../helpers/store.js'
 
 const SETTINGS = {
@@ -188,10 +188,58 @@ t.test('tokens and revocations outlive a restart', async t => {
   t.equal(await refusal(auth.verify(gone.token)), 'NO_TOKEN')
 })
 
+t.test("a login gives the id of a session, or a token for programs, in salt-api's forms; the store has neither", async t => {
+  const { auth, store, clock } = await startAuth(t, { settings: SETTINGS })
+  const session = await auth.login(ADMIN)
+  const program = await auth.login(ADMIN, 'eauth')
+  t.match([session.token, program.token], [/^[0-9a-f]{40}$/, /^[0-9a-f]{64}$/])
+  for (const { token, caller } of [session, program]) {
+    t.equal((await auth.verify(token)).jti, caller.jti)
+    t.equal(await refusal(auth.verify(token.toUpperCase())), 'NO_TOKEN')
+  }
+  const stored = JSON.stringify(await store.live(clock.nowUs()))
+  for (const { token } of [session, program]) t.notOk(stored.includes(token.slice(0, 20)))
+  await auth.revoke(session.caller.jti!)
+  t.equal(await refusal(auth.verify(session.token)), 'NO_TOKEN')
+  t.equal((await auth.verify(program.token)).user, ADMIN.username)
+})
+
+t.test('credentials that are good for one request leave no token behind', async t => {
+  const { auth, store, clock } = await startAuth(t, { settings: SETTINGS })
+  const caller = await auth.identify({ ...ADMIN })
+  t.match(caller, { user: ADMIN.username, eauth: ADMIN.eauth, jti: null })
+  t.strictSame(await store.live(clock.nowUs()), [])
+  t.equal(await refusal(auth.identify({ ...ADMIN, password: 'wrong' })), 'LOGIN_FAILED')
+})
+
+t.test('guesses at session ids do not make the store work: it is asked once a second', async t => {
+  const store = new MemoryTokens()
+  let asked = 0
+  const live = store.live.bind(store)
+  store.live = nowUs => {
+    asked++
+    return live(nowUs)
+  }
+  const { auth, clock } = await startAuth(t, { settings: SETTINGS, store })
+  asked = 0
+  clock.pass(2)
+  for (let i = 0; i < 20; i++) t.equal(await refusal(auth.verify(i.toString(16).padStart(40, 'a'))), 'NO_TOKEN')
+  t.equal(asked, 1)
+})
+
+t.test('api_acl: a user who is named logs in from the addresses listed, others from those of *', async t => {
+  const settings = { ...SETTINGS, 'rest_cherrypy.api_acl': { users: { [ADMIN.username]: ['10.0.0.1'] } } }
+  const { auth } = await startAuth(t, { settings })
+  t.equal(await refusal(auth.login({ ...ADMIN, address: '10.0.0.2' })), 'NO_TOKEN')
+  t.equal(await refusal(auth.identify({ ...ADMIN, address: '10.0.0.2' })), 'NO_TOKEN')
+  t.equal((await auth.login({ ...ADMIN, address: '::ffff:10.0.0.1' })).caller.user, ADMIN.username)
+})
+
 t.test('a token counts only with the signature of this server and a place in its table', async t => {
   const { auth, dir } = await startAuth(t, { settings: SETTINGS })
   const other = await startAuth(t, { settings: SETTINGS })
-  const { token, caller } = await auth.login(ADMIN)
+  const { username: user, eauth } = ADMIN
+  const { token, jti } = await auth.issue({ user, eauth, label: 'ci', expiresSeconds: 3600 })
   const [head, body, signature] = token.split('.') as [string, string, string]
   const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as Record<string, unknown>
   const key = Buffer.from(readFileSync(join(dir, 'jwt.key'), 'utf8'), 'base64')
@@ -216,7 +264,7 @@ t.test('a token counts only with the signature of this server and a place in its
     'kind of another version': signed({ kind: 'root' })
   }
   for (const [what, text] of Object.entries(bad)) t.equal(await refusal(auth.verify(text)), 'NO_TOKEN', what)
-  t.equal((await auth.verify(signed({}))).jti, caller.jti, 'the same claims, signed by the same key, are the same token')
+  t.equal((await auth.verify(signed({}))).jti, jti, 'the same claims, signed by the same key, are the same token')
 })
 
 t.test("with a new password, and with the user's removal, tokens and streams of the user end", async t => {

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, InjectOptions } from 'fastify'
 import { routes } from '../../routes/index.js'
 import { Authenticator } from '../../src/auth/authenticator.js'
 import { readExternalAuth } from '../../src/auth/external-auth.js'
@@ -79,7 +79,7 @@ export async function httpServer(t: Test, options: HttpTestOptions = {}): Promis
   const reactor = { overloaded: () => false, backlog: () => ({ lag: 0, open: 0, running: 0 }) }
   const base = { config, log, clock, store, events, hub, auth, reactor } as unknown as Services
   const services = { ...base, ...(typeof options.services === 'function' ? options.services(base) : options.services) }
-  const app = await buildHttp(services, { routes })
+  const app = askingForAnything(await buildHttp(services, { routes }))
   const { token } = await auth.issue({ user: 'admin', eauth: 'admin', label: 'test', expiresSeconds: 3600 })
   let closing: Promise<void> | null = null
   const close = async () => {
@@ -96,6 +96,16 @@ export async function httpServer(t: Test, options: HttpTestOptions = {}): Promis
   }
   t.teardown(() => test.close())
   return test
+}
+
+/** As fetch and curl ask, for any type, where a test does not say otherwise: who asks for nothing gets salt-api's pages for errors. */
+function askingForAnything(app: FastifyInstance): FastifyInstance {
+  const inject = app.inject.bind(app)
+  const wrapped = (asked: InjectOptions | string) => {
+    const options = typeof asked === 'string' ? { url: asked } : asked
+    return inject({ ...options, headers: { accept: '*/*', ...options.headers } })
+  }
+  return Object.assign(app, { inject: wrapped as FastifyInstance['inject'] })
 }
 
 function permissionsOf(users: Readonly<Record<string, readonly unknown[]>>) {

@@ -97,14 +97,14 @@ t.test('/metrics tells what happened, by route pattern and without a single name
   t.notMatch(metrics.body, /secret|admin/)
 })
 
-t.test('HTTP that does not parse is answered on the socket, in the same shape', async t => {
+t.test('HTTP that does not parse is answered on the socket, with a line that says what is wrong', async t => {
   const s = await httpServer(t)
   const url = await s.listen()
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.end('NONSENSE\r\n\r\n')
   const answer = await text(socket)
   t.match(answer, /^HTTP\/1\.1 400 /)
-  t.match(JSON.parse(answer.split('\r\n\r\n')[1]!), { status: 400, code: 'REQUEST_MALFORMED' })
+  t.match(answer, /\r\nContent-Type: text\/plain\r\n[\s\S]*\r\n\r\nMalformed method name: /)
 })
 
 t.test("a client's own request id is kept when it is plain, and replaced when it is not", async t => {

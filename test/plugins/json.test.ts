@@ -27,6 +27,7 @@ t.test('what is JSON is parsed as JSON.parse does, the last of equal keys winnin
     { numRuns: 200 }
   )
   t.strictSame(parseJson('{"a": 1, "a": 2}'), { a: 2 })
+  t.strictSame(parseJson('[NaN, -Infinity, "NaN"]'), [null, null, 'NaN'], 'what Python calls JSON')
 })
 
 t.test('integers that JavaScript would round become texts, wherever they stand, and texts stay as they are', async t => {

@@ -85,7 +85,7 @@ t.test('hooks answer and fire as salt-api does, but for credentials in the heade
     const fired = (await s.store.events.head()) - before
     if (status !== 200) {
       t.equal(fired, 0, `${each.name}: refused, so nothing happened`)
-      t.match(JSON.parse(answer.body), { status, code: String, error: String, request_id: String })
+      t.match(answer.body, new RegExp(`<title>${status} `), 'a page, because it asks for no type')
       continue
     }
     t.equal(fired, 1)
