@@ -100,12 +100,12 @@ export const stream: FastifyPluginAsync = async app => {
   }
   app.get<{ Querystring: EventsQuery }>('/events', { schema, sse: { kind: 'manual', heartbeat: false } }, async (request, reply) => {
     const filter = filterOf(request.caller, request.query)
-    const form = negotiate(request.headers.accept, FORMS) ?? SSE
+    const form = isPlain(request.query) ? plainForm(request.headers.accept) : (negotiate(request.headers.accept, FORMS) ?? SSE)
     if (form !== SSE) return history(app.services, request, reply, filter, form === NDJSON ? 'ndjson' : 'json')
     refuseForHistory(request.query)
     const start = startOf(request, clock.nowUs())
     hub.checkRoom()
-    reply.header('content-type', `${SSE};charset=utf-8`).header('cache-control', 'no-store').header('x-accel-buffering', 'no')
+    reply.header('content-type', `${SSE};charset=utf-8`).header('cache-control', 'no-cache').header('x-accel-buffering', 'no')
     if (request.method === 'HEAD') return reply.send(Buffer.alloc(0))
     await openStream(hub, request, reply, { filter, start })
   })
@@ -219,7 +219,7 @@ function withJson({ data: _, ...about }: Record<string, unknown>, json: string):
 }
 
 /** What the caller asked for within what it may see. Throws EVENTS_REFUSED. */
-function filterOf(caller: Caller, { tag, exclude }: EventsQuery): TagFilter {
+export function filterOf(caller: Caller, { tag, exclude }: EventsQuery): TagFilter {
   const { readable } = caller
   if (readable === null) throw brineError('EVENTS_REFUSED')
   const allowed = readable.allowed ?? readable.include
@@ -228,6 +228,17 @@ function filterOf(caller: Caller, { tag, exclude }: EventsQuery): TagFilter {
     ...(exclude || readable.exclude ? { exclude: [...(exclude ?? []), ...(readable.exclude ?? [])] } : {}),
     ...(allowed ? { allowed } : {})
   }
+}
+
+/** Nothing but a token: so clients of salt-api ask. */
+function isPlain(query: EventsQuery): boolean {
+  return Object.keys(query).every(name => name === 'token' || name === 'salt_token')
+}
+
+/** salt-api streams whatever is wished for, and its clients wish for JSON when they mean the stream. Lines are a wish that only ours have. */
+function plainForm(accept: string | undefined): (typeof FORMS)[number] {
+  const wished = negotiate(accept, FORMS)
+  return wished === NDJSON ? NDJSON : SSE
 }
 
 /** What a stream would have to ignore is refused: whoever wrote it waits for something else. */

@@ -37,6 +37,7 @@ const CREDENTIALS = /authorization|cookie|token|secret|password|signature|api-?k
  */
 export const hook: FastifyPluginAsync = async app => {
   const { events, config } = app.services
+  const base = config['rest_cherrypy.webhook_url']
   app.removeAllContentTypeParsers()
   useBodyParser(app, readBody)
   app.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_request, bytes, done) =>
@@ -77,8 +78,8 @@ export const hook: FastifyPluginAsync = async app => {
     return key.idempotencyKey === undefined ? { success: true } : { success: true, id }
   }
   // Any body will do: the schema is for the reader.
-  app.post('/hook', { schema, validatorCompiler: uncheckedHere }, fire)
-  app.post('/hook/*', { schema: { ...schema, params: Path }, validatorCompiler: uncheckedHere }, fire)
+  app.post(base, { schema, validatorCompiler: uncheckedHere }, fire)
+  app.post(`${base}/*`, { schema: { ...schema, params: Path }, validatorCompiler: uncheckedHere }, fire)
 }
 
 function readBody(kind: BodyKind, bytes: Buffer): HookBody {

@@ -1,15 +1,19 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { WEBHOOK } from '../src/auth/permissions.js'
+import type { Config } from '../src/config/schema.js'
 import answers, { type AnswersOptions } from '../src/plugins/answers.js'
-import { requireToken } from '../src/plugins/authenticate.js'
-import { answerOptions, notePaths, type PathMethods, refuseOtherMethods, speakSalt } from '../src/plugins/errors.js'
+import { callAs, refuseOtherAddresses, requireToken } from '../src/plugins/authenticate.js'
+import { answerOptions, notePaths, type PathMethods, refuseOtherMethods, refuseSurplusSegments, speakSalt } from '../src/plugins/errors.js'
 import { requireMinion } from '../src/plugins/minion.js'
+import { gui, guiFiles, sendAppToBrowsers } from './app.js'
 import { events, stream } from './events.js'
 import { health } from './health.js'
 import { hook } from './hook.js'
 import { jobs } from './jobs.js'
 import { keys, makeKeys } from './keys.js'
 import { login } from './login.js'
-import { logout } from './logout.js'
+import { logout, logoutByGet } from './logout.js'
 import { metrics } from './metrics.js'
 import { enroll } from './minion/enroll.js'
 import { files as minionFiles } from './minion/files.js'
@@ -26,23 +30,36 @@ import { reactorSls } from './reactor-sls.js'
 import { reactorTest } from './reactor-test.js'
 import { lowstate, welcome } from './root.js'
 import { run } from './run.js'
+import { stats } from './stats.js'
 import { token as mint } from './token.js'
 import { tokens } from './tokens.js'
 import { trace } from './trace.js'
+import { endRefusedUpgrades, ws } from './ws.js'
 
 interface Area {
   /** What every request here must pass first. */
   readonly guard: (app: FastifyInstance) => void
   /** JSON or YAML by `Accept`; null: the routes see to it themselves. */
   readonly answers: AnswersOptions | null
-  /** The paths are salt-api's, with its pages, headers and restrictions. */
+  /** The paths are salt-api's, with its pages and headers. */
   readonly salt?: true
+  /** Files: what is none does not exist, whatever the method. */
+  readonly files?: true
+  /** For machines that no person sits at: `authorized_ips` does not mean them. */
+  readonly anywhere?: true
+  /** Not there unless the settings want it. */
+  readonly when?: (config: Config) => boolean
   readonly routes: readonly FastifyPluginAsync[]
 }
 
 const open = () => {}
+const hasSessions = (config: Config) => config['rest_cherrypy.enable_sessions']
 const token = (app: FastifyInstance) => requireToken(app)
 const streamToken = (app: FastifyInstance) => requireToken(app, { query: true, tickets: true, eauthTokens: true })
+const webSocketToken = (app: FastifyInstance) => requireToken(app, { webSocket: true })
+const hookToken = (app: FastifyInstance) =>
+  app.services.config['rest_cherrypy.webhook_disable_auth'] ? callAs(app, WEBHOOK) : requireToken(app)
+const statsToken = (app: FastifyInstance) => (app.services.config['rest_cherrypy.stats_disable_auth'] ? undefined : requireToken(app))
 const clientToken = (app: FastifyInstance) => requireToken(app, { refusal: 'NO_CREDENTIALS' })
 
 /** The map of the server: a route is guarded by where it stands here. */
@@ -54,29 +71,42 @@ const AREAS: readonly Area[] = [
     answers: { lenient: true },
     routes: [events, trace, reactor, reactorVersions, reactorSls, reactions, reactorTest, reactorBacktest]
   },
-  { guard: token, answers: {}, salt: true, routes: [hook, lowstate, jobs, minions, logout] },
+  { guard: webSocketToken, answers: null, salt: true, routes: [ws] },
+  { guard: hookToken, answers: {}, salt: true, routes: [hook] },
+  { guard: token, answers: {}, salt: true, routes: [lowstate] },
+  { guard: token, answers: {}, salt: true, when: hasSessions, routes: [jobs, minions, logout] },
+  { guard: statsToken, answers: {}, salt: true, routes: [stats] },
   // Not a session's doings in salt-api, so refusals have another text; what other methods get, nobody needs a token for.
   { guard: open, answers: null, salt: true, routes: [makeKeys] },
   { guard: clientToken, answers: {}, salt: true, routes: [keys] },
   { guard: token, answers: {}, routes: [tokens] },
   // Behind a minion's own key.
-  { guard: requireMinion, answers: null, routes: [minionStream, minionUp, minionFiles, minionMine, minionPillar] },
+  { guard: requireMinion, answers: null, anywhere: true, routes: [minionStream, minionUp, minionFiles, minionMine, minionPillar] },
   // Open to all: they check credentials themselves, or have nothing to hide.
-  { guard: open, answers: {}, salt: true, routes: [welcome, run, login, mint] },
-  { guard: open, answers: { lenient: true }, routes: [health] },
-  { guard: open, answers: null, routes: [enroll, minionToken] },
-  { guard: open, answers: null, routes: [metrics] }
+  { guard: open, answers: {}, salt: true, routes: [welcome, run, mint] },
+  { guard: open, answers: {}, salt: true, when: hasSessions, routes: [login, logoutByGet] },
+  { guard: open, answers: null, salt: true, routes: [gui] },
+  { guard: open, answers: null, salt: true, files: true, routes: [guiFiles] },
+  { guard: open, answers: { lenient: true }, anywhere: true, routes: [health] },
+  { guard: open, answers: null, anywhere: true, routes: [enroll, minionToken] },
+  { guard: open, answers: null, anywhere: true, routes: [metrics] }
 ]
 
 /** Registers all routes, and for every path 405 for the methods that it does not have, behind the path's own guard. */
-export const routes: FastifyPluginAsync = async app => {
+const register: FastifyPluginAsync = async app => {
+  sendAppToBrowsers(app)
+  endRefusedUpgrades(app)
   const known: PathMethods = new Map()
   const allowed: PathMethods = new Map()
   notePaths(app, known)
-  const found = AREAS.map(area => ({ area, paths: new Map() as PathMethods }))
+  const { config } = app.services
+  const found = AREAS.filter(({ when }) => when?.(config) ?? true).map(area => ({ area, paths: new Map() as PathMethods }))
   const enter = async (scope: FastifyInstance, area: Area) => {
     if (area.salt) speakSalt(scope, allowed)
+    // Streams look at addresses before tokens, everything else after them (golden/api section 3).
+    if (area.guard === streamToken) refuseOtherAddresses(scope)
     area.guard(scope)
+    if (area.guard !== streamToken && !area.anywhere) refuseOtherAddresses(scope)
   }
   for (const { area, paths } of found) {
     await app.register(async scope => {
@@ -87,11 +117,15 @@ export const routes: FastifyPluginAsync = async app => {
     })
   }
   for (const [url, methods] of known) allowed.set(url, new Set(methods))
-  for (const { area, paths } of found) {
+  for (const { area, paths } of found.filter(({ area }) => !area.files)) {
     await app.register(async scope => {
       await enter(scope, area)
       refuseOtherMethods(scope, paths, known)
+      if (area.salt) refuseSurplusSegments(scope, paths, allowed)
     })
   }
   await app.register(async scope => answerOptions(scope, allowed))
 }
+
+/** Without a scope of its own, because what is said here of all requests holds for unknown paths too. */
+export const routes = fp(register, { name: 'routes' })

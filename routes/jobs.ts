@@ -1,6 +1,7 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import { refusals } from '../src/plugins/errors.js'
 import { MAX_LISTED } from '../src/runners/jobs.js'
+import { takeLowstate } from './root.js'
 import { JobId, Return, TOKEN } from './schemas.js'
 
 const List = Type.Object(
@@ -18,6 +19,7 @@ const Job = Type.Object({ info: Type.Array(Type.Unknown()), return: Type.Array(T
 /** GET /jobs: the jobs that are kept, newest first, a page at a time; GET /jobs/:jid: one with its returns. */
 export const jobs: FastifyPluginAsyncTypebox = async app => {
   const { commands } = app.services
+  takeLowstate(app, '/jobs')
 
   const show = async (jid: string, caller: Parameters<typeof commands.query>[3]) => {
     const report = (await commands.query('runner', 'jobs.list_job', { jid }, caller)) as { Result: Record<string, { return: unknown }> }

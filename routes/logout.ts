@@ -1,4 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import { brineError } from '../src/errors.js'
 import { SESSION_COOKIE } from '../src/plugins/authenticate.js'
 import { refusals } from '../src/plugins/errors.js'
 
@@ -14,5 +15,12 @@ export const logout: FastifyPluginAsyncTypebox = async app => {
     if (request.caller.jti !== null) await auth.revoke(request.caller.jti)
     reply.clearCookie(SESSION_COOKIE, { path: '/', httpOnly: true, sameSite: 'lax', secure: request.protocol === 'https' })
     return { return: 'Your token has been cleared' }
+  })
+}
+
+/** GET /logout: nothing to read there, with a token or without (golden/api section 15, 27). */
+export const logoutByGet: FastifyPluginAsyncTypebox = async app => {
+  app.get('/logout', { schema: { hide: true } }, request => {
+    throw brineError('METHOD_NOT_ALLOWED', request.method)
   })
 }

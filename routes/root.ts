@@ -1,4 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
 import type { Commands } from '../src/jobs/lowstate.js'
 import { refusals } from '../src/plugins/errors.js'
 import { callFrom } from './call-from.js'
@@ -27,6 +28,11 @@ const ROOTS = ['/', '/index'] as const
 
 /** POST /: runs a lowstate, a list of chunks or a single one. All chunks are checked before the first one runs. */
 export const lowstate: FastifyPluginAsyncTypebox = async app => {
+  for (const path of ROOTS) takeLowstate(app, path)
+}
+
+/** POST /jobs does the same, as in salt-api. */
+export function takeLowstate(app: FastifyInstance, path: string): void {
   const { commands } = app.services
   const schema = {
     tags: ['commands'],
@@ -37,9 +43,7 @@ export const lowstate: FastifyPluginAsyncTypebox = async app => {
     body: Lowstate,
     response: { 200: Return, ...refusals(400, 401, 406, 409, 413, 503, 504) }
   }
-  for (const path of ROOTS) {
-    app.post(path, { schema, validatorCompiler: uncheckedHere }, async (request, reply) => ({
-      return: await commands.runAll(request.body, request.caller, callFrom(request, reply))
-    }))
-  }
+  app.post(path, { schema, validatorCompiler: uncheckedHere }, async (request, reply) => ({
+    return: await commands.runAll(request.body, request.caller, callFrom(request, reply))
+  }))
 }

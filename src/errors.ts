@@ -19,9 +19,12 @@ export const ERRORS = {
     status: 406,
     text: 'Your client sent this Accept header: %s. But this resource only emits these media types: application/json, application/x-yaml.'
   },
+  FORBIDDEN: { status: 403, text: 'Request forbidden -- authorization will not help' },
   BAD_IP: { status: 403, text: 'Bad IP', hint: 'the setting rest_cherrypy.authorized_ips lists the addresses that may ask' },
   NOT_FOUND: { status: 404, text: "'%s' was not found" },
   METHOD_NOT_ALLOWED: { status: 405, text: 'method %s is not allowed here' },
+  UPGRADE_REQUIRED: { status: 426, text: 'this path speaks WebSocket', hint: 'send Upgrade: websocket' },
+  WEBSOCKET_VERSION: { status: 426, text: "WebSocket version '%s' is not spoken here, but 13" },
   CONFLICT: { status: 409, text: '%s' },
   PRECONDITION_FAILED: { status: 412, text: "'%s' was changed meanwhile", hint: 'read it again and repeat the change' },
   PRECONDITION_REQUIRED: {

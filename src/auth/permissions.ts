@@ -79,6 +79,15 @@ export function permissionsOf(
 /** The reactor: calls in its name are checked when its rules are written, not when they run. */
 export const REACTOR: Caller = unlimited('Reactor', 'reactor', 'reactor')
 
+/** Whoever posts to a webhook that needs no token (`webhook_disable_auth`): fires hook events, and nothing else. */
+export const WEBHOOK: Caller = {
+  ...unlimited('webhook', 'server', 'server'),
+  kind: 'user',
+  source: 'user:webhook',
+  readable: null,
+  may: action => action.kind === 'fire' && (action.tag === HOOK_PREFIX || action.tag.startsWith(`${HOOK_PREFIX}/`))
+}
+
 /** The server acting for itself: its embedded minion's key, its own events. */
 export const SERVER: Caller = unlimited('root', 'server', 'server')
 
@@ -317,11 +326,12 @@ const EVERYTHING: readonly Permission[] = ['.*', '@wheel', '@runner', '@jobs', '
   name
 }))
 
-/** `perms` as /login shows them: the texts first, sorted, each once; then the mappings. */
+/** `perms` as /login shows them (golden/api/config.json, cfg-acl-star): the texts first, sorted, each once; then the mappings, by their key. */
 function shownPermissions(permissions: readonly Permission[]): readonly unknown[] {
   const texts = permissions.flatMap(each => (each.kind === 'all' ? [each.name] : []))
   const mappings = permissions.flatMap(each => (each.kind === 'all' ? [] : [each.entry]))
-  return [...[...new Set(texts)].sort(), ...mappings]
+  const keyOf = (mapping: unknown) => Object.keys(mapping as object)[0] ?? ''
+  return [...[...new Set(texts)].sort(), ...mappings.sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : keyOf(a) > keyOf(b) ? 1 : 0))]
 }
 
 /** True when every tag that `pattern` matches is let through by one of the permitted globs. Cautious: what it cannot tell is no. */

@@ -19,7 +19,8 @@ import {
   reactor,
   roots,
   text,
-  texts
+  texts,
+  urlPath
 } from './types.js'
 
 /** salt-api's clients (golden/api section 8). */
@@ -72,7 +73,7 @@ const TABLE = {
     })
   },
   "salt-api's own (rest_cherrypy; also as a mapping of that name)": {
-    'rest_cherrypy.webhook_url': text({ default: '/hook', meaning: 'Path of the webhooks. Their tags stay below salt/netapi/hook.' }),
+    'rest_cherrypy.webhook_url': urlPath({ default: '/hook', meaning: 'Path of the webhooks. Their tags stay below salt/netapi/hook.' }),
     'rest_cherrypy.webhook_disable_auth': boolean({
       default: false,
       meaning: 'Webhooks need no token: whoever can connect fires hook events. Better give each sender a token of its own.'
@@ -81,9 +82,9 @@ const TABLE = {
       default: null,
       meaning: 'HTML file of a GUI: served at app_path, and at every path to a browser that asks for a page.'
     }),
-    'rest_cherrypy.app_path': text({ default: '/app', meaning: 'Where the GUI is; without `app` a page that watches events.' }),
+    'rest_cherrypy.app_path': urlPath({ default: '/app', meaning: 'Where the GUI is; without `app` a page that watches events.' }),
     'rest_cherrypy.static': optionalPath({ default: null, meaning: "Directory of the GUI's other files, served without a token." }),
-    'rest_cherrypy.static_path': text({ default: '/static', meaning: 'Where they are.' }),
+    'rest_cherrypy.static_path': urlPath({ default: '/static', meaning: 'Where they are.' }),
     'rest_cherrypy.enable_sessions': boolean({
       default: true,
       meaning: 'False: no /login, /logout, /minions and /jobs; commands go through /run with credentials or tokens.'
@@ -108,10 +109,13 @@ rest_cherrypy.api_acl:
       'mapping with users, a mapping of names to lists of addresses',
       readApiAcl
     ),
-    'rest_cherrypy.root_prefix': text({
-      default: '/',
-      meaning: 'Path below which the API is, when a proxy does not take it off. Minions, health and metrics stay where they are.'
-    })
+    'rest_cherrypy.root_prefix': urlPath(
+      {
+        default: '/',
+        meaning: 'Path below which the API is, when a proxy does not take it off. Minions, health and metrics are found without it too.'
+      },
+      { root: true }
+    )
   },
   'Event log': {
     max_event_size: integer({
@@ -146,6 +150,9 @@ rest_cherrypy.api_acl:
     hook_headers: texts({
       default: [
         'Accept',
+        'Accept-Encoding',
+        'Accept-Language',
+        'Connection',
         'Content-Length',
         'Content-Type',
         'Host',

@@ -17,6 +17,18 @@ export function optionalText(row: Row<string | null>): Setting<string | null> {
   return define<string | null>(row, 'text or null', value => (value === null ? { value } : readText(value)), { textual: true })
 }
 
+/** The path of a URL: `/hook`; `/` only where `root` says so. A slash at its end makes no difference and is dropped. */
+export function urlPath(row: Row<string>, { root = false } = {}): Setting<string> {
+  const read = (value: unknown): Read<string> => {
+    const found = readText(value)
+    if (!('value' in found)) return found
+    const path = found.value.replace(/\/+$/, '')
+    if (path === '' && root) return { value: '/' }
+    return /^(?:\/[\w.~-]+)+$/.test(path) ? { value: path } : fault('must be a path like /hook, of plain characters', value)
+  }
+  return define(row, 'URL path', read, { textual: true })
+}
+
 export function path(row: Row<string>): Setting<string> {
   return define(row, 'path', readText, { textual: true, resolve: absolute })
 }

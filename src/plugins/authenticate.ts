@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { plainAddress } from '../auth/api-acl.js'
 import type { Authenticator } from '../auth/authenticator.js'
 import type { Caller } from '../auth/caller.js'
 import { opaqueKind } from '../auth/sessions.js'
@@ -8,6 +9,8 @@ import { brineError, type ErrorCode, isBrineError } from '../errors.js'
 export interface TokenPlaces {
   /** `?token=` and `?salt_token=`, which come first: for event streams, which browsers open without headers. */
   readonly query?: boolean
+  /** A WebSocket's: in the path (`:token`) or `?token=`, which come first, and only sessions and the server's own tokens. */
+  readonly webSocket?: boolean
 }
 
 /** Name of the session cookie, as salt-api's. */
@@ -18,6 +21,10 @@ export function findToken(
   request: FastifyRequest,
   places: TokenPlaces = {}
 ): { token: string; from: 'query' | 'header' | 'cookie' } | null {
+  if (places.webSocket) {
+    const named = (request.params as Record<string, unknown>).token ?? (request.query as Record<string, unknown>).token
+    if (typeof named === 'string' && named !== '') return { token: named, from: 'query' }
+  }
   if (places.query) {
     const { token, salt_token } = request.query as Record<string, unknown>
     for (const value of [token, salt_token]) if (typeof value === 'string' && value !== '') return { token: value, from: 'query' }
@@ -50,7 +57,7 @@ export function requireToken(app: FastifyInstance, options: GuardOptions = {}): 
     const refuse = (error: Error) => done(isBrineError(error, 'NO_TOKEN') ? brineError(refusal) : error)
     const found = findToken(request, options)
     if (found === null || (opaqueKind(found.token) === 'eauth' && !options.eauthTokens)) return refuse(brineError('NO_TOKEN'))
-    if (found.from === 'cookie' && isCrossSite(request, origins)) return done(brineError('CROSS_SITE'))
+    if (found.from === 'cookie' && isCrossSite(request, origins, options.webSocket)) return done(brineError('CROSS_SITE'))
     const accept = (caller: Caller) => {
       if (caller.kind === 'minion' || (caller.scope !== 'full' && !options.tickets)) return refuse(brineError('NO_TOKEN'))
       request.caller = caller
@@ -59,6 +66,23 @@ export function requireToken(app: FastifyInstance, options: GuardOptions = {}): 
       done()
     }
     verify(auth, found.token, accept, refuse)
+  })
+}
+
+/** Requests of this scope need no token; all of them are this caller's. */
+export function callAs(app: FastifyInstance, caller: Caller): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    request.caller = caller
+    done()
+  })
+}
+
+/** `authorized_ips`: whoever asks from another address is refused. The address is the socket's, or what a trusted proxy says; never a header's. */
+export function refuseOtherAddresses(app: FastifyInstance): void {
+  const addresses = new Set(app.services.config['rest_cherrypy.authorized_ips'])
+  if (addresses.size === 0) return
+  app.addHook('onRequest', (request, _reply, done) => {
+    done(addresses.has(plainAddress(request.ip)) ? undefined : brineError('BAD_IP'))
   })
 }
 
@@ -71,10 +95,10 @@ export function verify(auth: Authenticator, token: string, accept: (caller: Call
 
 /**
  * A browser sends the session cookie along with requests that another site makes. Such requests carry that site as `Origin` (a GET of a
- * page does not, and changes nothing); golden/api section 15, 12.
+ * page does not, and changes nothing; that of a WebSocket does, and any site may open one); golden/api section 15, 12.
  */
-function isCrossSite(request: FastifyRequest, allowed: ReadonlySet<string>): boolean {
-  if (request.method === 'GET' || request.method === 'HEAD') return false
+function isCrossSite(request: FastifyRequest, allowed: ReadonlySet<string>, isWebSocket = false): boolean {
+  if (!isWebSocket && (request.method === 'GET' || request.method === 'HEAD')) return false
   const { origin, host } = request.headers
   if (origin === undefined || allowed.has(origin)) return request.headers['sec-fetch-site'] === 'cross-site'
   return URL.canParse(origin) ? new URL(origin).host !== host : true

@@ -14,7 +14,9 @@ import docs from './docs.js'
 import errors, { answerError, clientError } from './errors.js'
 import logging, { requestId, requestLog } from './logging.js'
 import metrics from './metrics.js'
+import rootPrefix, { belowPrefix } from './root-prefix.js'
 import security from './security.js'
+import webStats from './web-stats.js'
 
 export interface HttpOptions {
   /** `routes/index.ts`; passed in because only `app.ts` knows the routes. */
@@ -50,6 +52,7 @@ export async function buildHttp(services: Services, options: HttpOptions): Promi
     keepAliveTimeout: KEEP_ALIVE_MS,
     http: { headersTimeout: HEAD_MS },
     return503OnClosing: true,
+    ...belowPrefix(config['rest_cherrypy.root_prefix']),
     clientErrorHandler: clientError,
     // A URL that cannot be decoded has no route whose error handler could answer.
     frameworkErrors: (error, request, reply) => {
@@ -65,7 +68,7 @@ export async function buildHttp(services: Services, options: HttpOptions): Promi
   if (options.onRoute) app.addHook('onRoute', options.onRoute)
   app.decorate('services', services)
   app.decorateRequest('caller')
-  for (const plugin of [connections, logging, errors, security, bodies, metrics, docs]) await app.register(plugin)
+  for (const plugin of [connections, logging, errors, security, rootPrefix, webStats, bodies, metrics, docs]) await app.register(plugin)
   await app.register(options.routes)
   const unlisten = auth.onRevoked(jti => hub.revoked(jti))
   app.addHook('onClose', async () => unlisten())

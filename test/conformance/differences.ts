@@ -74,7 +74,8 @@ export function expectedOf(played: Case, rules: readonly Rule[]): Expected {
   const applying = rules.filter(rule => applies(rule, played))
   const { headers: recorded, ...rest } = played.response
   const response = changed(rest, applying)
-  const statuses = applying.map(({ instead }) => instead.status).find(Boolean)
+  // Later rules say more of fewer cases.
+  const statuses = applying.map(({ instead }) => instead.status).findLast(Boolean)
   const headers: Record<string, string | null> = { ...recorded }
   for (const { instead } of applying) {
     // A header that was not recorded is only of interest where a rule promises it.
@@ -88,7 +89,7 @@ export function expectedOf(played: Case, rules: readonly Rule[]): Expected {
     statuses: statuses === 'diverge' ? statusesIn(played.diverge ?? '') : (statuses ?? [played.response.status]),
     response: { ...response, headers },
     events: fired.map(event => ({ ...event, data: withoutHeaders(event.data, dropped) })),
-    body: applying.map(({ instead }) => instead.body).find(Boolean) ?? null,
+    body: applying.map(({ instead }) => instead.body).findLast(Boolean) ?? null,
     volatile: applying.flatMap(({ instead }) => [
       ...(instead.volatile ?? []),
       ...Object.entries(instead.values ?? {}).flatMap(([pointer, value]) => (value === null ? [`/body${pointer}`] : []))

@@ -16,7 +16,7 @@ t.test('a stream begins as salt-api frames it, and frames carry id, tag and data
   t.equal(stream.response.statusCode, 200)
   t.match(stream.response.headers, {
     'content-type': 'text/event-stream;charset=utf-8',
-    'cache-control': 'no-store',
+    'cache-control': 'no-cache',
     'x-accel-buffering': 'no',
     'transfer-encoding': 'chunked'
   })
@@ -153,7 +153,7 @@ t.test('HEAD answers with the head of a stream, or of a page, and nothing more',
   const s = await server(t)
   const stream = await fetch(`${s.url}/events`, { method: 'HEAD', headers: { 'x-auth-token': s.token } })
   t.strictSame([stream.status, stream.headers.get('content-type'), await stream.text()], [200, 'text/event-stream;charset=utf-8', ''])
-  const page = await fetch(`${s.url}/events`, { method: 'HEAD', headers: { 'x-auth-token': s.token, accept: 'application/json' } })
+  const page = await fetch(`${s.url}/events?limit=1`, { method: 'HEAD', headers: { 'x-auth-token': s.token, accept: 'application/json' } })
   t.strictSame([page.status, page.headers.get('content-type'), await page.text()], [200, 'application/json', ''])
   t.equal(s.hub.subscribers, 0)
 })
