@@ -123,7 +123,10 @@ function allowed(known: PathMethods, url: string): string {
   allowTexts.set(known, texts)
   let text = texts.get(url)
   if (text === undefined) {
-    text = METHODS.filter(method => known.get(url)?.has(method)).join(', ')
+    // salt-api says for /jobs/<jid> what it says for /jobs: it is one resource to it.
+    const resource = url.replace(/\/[:*].*$/, '')
+    const methods = known.get(known.has(resource) ? resource : url)
+    text = METHODS.filter(method => methods?.has(method)).join(', ')
     texts.set(url, text)
   }
   return text
@@ -180,7 +183,7 @@ export function refuseOtherMethods(app: FastifyInstance, paths: PathMethods, kno
       exposeHeadRoute: false,
       schema: { hide: true } as FastifySchema,
       handler: (request, reply) => {
-        reply.header('allow', allow)
+        if (!reply.hasHeader('allow')) reply.header('allow', allow)
         throw brineError('METHOD_NOT_ALLOWED', request.method)
       }
     })

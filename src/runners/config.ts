@@ -26,14 +26,20 @@ export function shownConfig(config: Config): Record<string, unknown> {
   })
   const { host, port } = config
   const rest_cherrypy = {
-    ...(Object.fromEntries(entries).rest_cherrypy as object | undefined),
+    ...Object.fromEntries(entries.flatMap(([name, value]) => (isCherrypy(name) ? [[name.slice(CHERRYPY.length), value]] : []))),
     port,
     host,
     disable_ssl: true,
     debug: false
   }
   const names = { id: masterId(), interface: host, user: userName(), pki_dir: config.data_dir, worker_threads: WORKERS }
-  return { ...Object.fromEntries(entries), ...names, rest_cherrypy }
+  return { ...Object.fromEntries(entries.filter(([name]) => !isCherrypy(name))), ...names, rest_cherrypy }
+}
+
+const CHERRYPY = 'rest_cherrypy.'
+
+function isCherrypy(name: unknown): name is string {
+  return typeof name === 'string' && name.startsWith(CHERRYPY)
 }
 
 function userName(): string {
