@@ -197,15 +197,16 @@ export function refuseOtherMethods(app: FastifyInstance, paths: PathMethods, kno
 export function refuseSurplusSegments(app: FastifyInstance, paths: PathMethods, allowed: PathMethods): void {
   for (const url of paths.keys()) {
     const surplus = `${url}/*`
-    if (url === '/' || url.endsWith('*') || allowed.has(surplus)) continue
+    const hasParameter = [...allowed.keys()].some(each => each.startsWith(`${url}/:`))
+    if (url === '/' || url.endsWith('*') || hasParameter || allowed.has(surplus)) continue
     allowed.set(surplus, allowed.get(url) ?? new Set())
     app.route({
       method: [...METHODS],
       url: surplus,
       exposeHeadRoute: false,
       schema: { hide: true } as FastifySchema,
-      handler: request => {
-        throw brineError('NOT_FOUND', `path segment ${String((request.params as Record<string, unknown>)['*']).slice(0, 100)}`)
+      handler: () => {
+        throw brineError('NOT_FOUND', `path segment after ${url}`)
       }
     })
   }

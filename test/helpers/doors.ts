@@ -38,7 +38,8 @@ export function through(
     ...(query === undefined ? {} : { query }),
     ...(hasBody ? { payload: JSON.stringify(body) } : {}),
     ...more,
-    headers: { ...(hasBody ? { 'content-type': 'application/json' } : {}), ...more.headers }
+    // As fetch and curl ask: refusals come as JSON.
+    headers: { accept: '*/*', ...(hasBody ? { 'content-type': 'application/json' } : {}), ...more.headers }
   })
 }
 

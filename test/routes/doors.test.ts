@@ -14,6 +14,11 @@ const SECRET = 'Canary7f3'
  */
 const OPEN: Readonly<Record<string, string>> = {
   'GET /': 'the welcome text',
+  'GET /index': 'the welcome text',
+  'GET /token': 'the welcome text',
+  'POST /token': 'takes names and passwords',
+  'GET /app': 'a page without data; it asks for a token',
+  'GET /app/*': 'a page without data; it asks for a token',
   'GET /login': 'says how to log in',
   'POST /login': 'takes name and password',
   'GET /run': 'the welcome text',
@@ -38,12 +43,17 @@ const LOW: Readonly<Record<string, { readonly status: number; readonly reason: s
   'POST /events/:id/re-emit': { status: 404, reason: 'an event that may not be seen is not there' },
   'POST /hook': { status: 200, reason: 'whoever has some permission may post hooks, as in Salt', fires: true },
   'POST /hook/*': { status: 200, reason: 'whoever has some permission may post hooks, as in Salt', fires: true },
+  'GET /stats': { status: 200, reason: 'counters of the HTTP server, for any session, as in Salt' },
+  'GET /ws': { status: 426, reason: 'the path speaks WebSocket; whoever does is looked at there' },
+  'GET /ws/:token': { status: 426, reason: 'the path speaks WebSocket; whoever does is looked at there' },
   'POST /logout': { status: 200, reason: 'ends the own session' }
 }
 
 /** What some routes are asked for; of others the schema says it. Each would do something if it were permitted. */
 const BODIES: Readonly<Record<string, unknown>> = {
   'POST /': [{ client: 'local_async', tgt: '*', fun: 'test.ping' }],
+  'POST /index': [{ client: 'local_async', tgt: '*', fun: 'test.ping' }],
+  'POST /jobs': [{ client: 'local_async', tgt: '*', fun: 'test.ping' }],
   'POST /minions': [{ tgt: '*', fun: 'test.ping' }],
   'POST /events': { tag: 'myco/by/somebody', data: {} },
   'POST /tokens': { user: 'admin', eauth: 'admin' },
@@ -56,6 +66,9 @@ const BODIES: Readonly<Record<string, unknown>> = {
 
 /** Streams of events take tickets, and tokens in the URL, since browsers open them without headers; nothing else does. */
 const STREAMS = ['/events', '/ws', '/ws/:token']
+
+/** Paths that are there to say that nothing is there. */
+const SURPLUS = /^\/(?:index|ws|jobs|minions|keys|logout|stats|run|token|login|favicon\.ico)(?:\/:\w+)?\/\*$/
 
 const KINDS = [
   'no token',
@@ -143,6 +156,8 @@ const credentials = (token: string) => ({ 'x-auth-token': token, authorization: 
 function isRefused({ method, url, name }: Door, kind: Kind, status: number): boolean {
   // What a path can do is no secret, and the method that it cannot does nothing.
   if (method === 'OPTIONS' || status === 405) return status < 500
+  // Below a path of salt-api's there is nothing, for anybody.
+  if (SURPLUS.test(url) && status === 404) return true
   const listed = method === 'HEAD' ? `GET ${url}` : name
   if (Object.hasOwn(OPEN, listed)) return status < 500
   if (status === 401 || status === 403) return true
