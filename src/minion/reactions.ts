@@ -2,8 +2,7 @@
  * Reactions to events on the minion's own bus (`reactor:` in its configuration): a masterless minion that mends itself. SLS files are those of the
  * server's reactor; the one type that means something here is `caller`, functions of this minion.
  */
-import { readdir, readFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import { packArguments } from '../shared/arguments.js'
 import { parseYaml } from '../shared/yaml.js'
 import { compileGlob } from '../tags/glob.js'
@@ -23,8 +22,9 @@ export interface MinionReactorOptions {
 }
 
 interface Rule {
+  readonly tag: string
   readonly matches: (tag: string) => boolean
-  readonly files: readonly string[]
+  readonly sls: readonly string[]
 }
 
 /** Events that wait for their reactions. More are told of and left out: a loop of events must not eat the machine. */
@@ -37,6 +37,7 @@ export class MinionReactor {
   readonly #waiting: { tag: string; data: Mapping }[] = []
   #rules: readonly Rule[] = []
   #working: Promise<void> | null = null
+  #loaded: ReturnType<typeof loadReactor> | null = null
   #unlisten: (() => void) | null = null
   #minute = 0
   #calls = 0
@@ -76,28 +77,38 @@ export class MinionReactor {
   /** Event by event, in order. */
   async #work(): Promise<void> {
     for (let event = this.#waiting.shift(); event !== undefined; event = this.#waiting.shift()) {
-      const { tag } = event
-      for (const { files } of this.#rules.filter(rule => rule.matches(tag))) {
-        for (const reference of files) for (const file of await this.#expand(reference)) await this.#react(file, event)
+      try {
+        await this.#react(event)
+      } catch (error) {
+        this.#o.log.error({ tag: event.tag, error: messageOf(error) }, 'a reaction failed')
       }
     }
   }
 
-  async #react(file: string, { tag, data }: { tag: string; data: Mapping }): Promise<void> {
-    try {
-      // Loaded with the first event that concerns it: most minions have no reactor.
-      const [{ renderSls }, { parseReactions }] = await Promise.all([import('../reactor/render.js'), import('../reactor/parse.js')])
-      const high = renderSls(await readFile(file, 'utf8'), { file, tag, data, context: this.#o.context() })
-      if (high === null) return
-      const { calls, errors } = parseReactions(high, file)
-      for (const { message } of errors) this.#o.log.error({ file, tag }, message)
-      for (const { client, fun, arg, kwarg } of calls) {
-        if (client !== 'caller') this.#o.log.error({ file, tag }, `a minion has no '${client}' reactions; only caller`)
-        else if (this.#mayCall(fun)) await this.#o.run(fun, packArguments([...arg], kwarg))
-      }
-    } catch (error) {
-      this.#o.log.error({ file, tag, error: messageOf(error) }, 'a reaction failed')
+  /** As the server does: the files of all matching rules, each once; sections of a later file replace equal ones; calls in Salt's order. */
+  async #react({ tag, data }: { tag: string; data: Mapping }): Promise<void> {
+    const { tryRules, files, compile, saltJson } = await this.#reactor()
+    const matching = this.#rules
+      .filter(rule => rule.matches(tag))
+      .map(({ tag, sls }, i) => ({ id: String(i), tag, sls, source: 'config' as const }))
+    const { rules, calls } = await tryRules(matching, { tag, json: saltJson(data) }, { files, compile })
+    for (const { file, error, warnings = [] } of rules.flatMap(rule => rule.sls)) {
+      if (error !== undefined) this.#o.log.error({ file, tag, error }, 'a reaction failed')
+      // those with a place are for authors, who test; not for each event
+      for (const { line, message } of warnings) if (line === 0) this.#o.log.warn({ file, tag }, message)
     }
+    for (const { file, call } of calls) {
+      const { client, fun, arg = [], kwarg = {}, error } = call
+      if (error !== undefined) this.#o.log.error({ file, tag }, error)
+      else if (client !== 'caller') this.#o.log.error({ file, tag }, `a minion has no '${client}' reactions; only caller`)
+      else if (this.#mayCall(fun)) await this.#o.run(fun, packArguments([...arg], kwarg))
+    }
+  }
+
+  /** The server's reactor up to the call. Loaded with the first event that concerns it: most minions have no rules. */
+  #reactor() {
+    this.#loaded ??= loadReactor(this.#o)
+    return this.#loaded
   }
 
   #mayCall(fun: string): boolean {
@@ -108,24 +119,23 @@ export class MinionReactor {
     this.#o.log.error({ fun }, `more than ${MAX_PER_MINUTE} reactions in a minute; is there a loop? This one is left out`)
     return false
   }
-
-  /** `salt://` lies below file_roots of base; wildcards stand for names in one directory. */
-  async #expand(reference: string): Promise<string[]> {
-    const paths = reference.startsWith('salt://')
-      ? (this.#o.fileRoots.base ?? []).map(root => join(root, join('/', reference.slice('salt://'.length))))
-      : [reference]
-    const found = await Promise.all(paths.map(path => (/[*?[]/.test(basename(path)) ? matching(path) : [path])))
-    return found.flat()
-  }
 }
 
-async function matching(pattern: string): Promise<string[]> {
-  const matches = compileGlob(basename(pattern))
-  const names = await readdir(dirname(pattern)).catch(() => [])
-  return names
-    .filter(name => !name.startsWith('.') && matches(name))
-    .sort()
-    .map(name => join(dirname(pattern), name))
+async function loadReactor({ fileRoots, context }: Pick<MinionReactorOptions, 'fileRoots' | 'context'>) {
+  const [{ slsCompiler }, { SlsFiles }, { surroundings }, { tryRules }, { saltJson }] = await Promise.all([
+    import('../reactor/compile.js'),
+    import('../reactor/sources.js'),
+    import('../reactor/surroundings.js'),
+    import('../reactor/trial.js'),
+    import('../events/json.js')
+  ])
+  const files = new SlsFiles({ fileRoots })
+  const compile = slsCompiler({
+    include: path => files.include(path),
+    signatureOf: () => null,
+    context: () => surroundings({ grains: {}, opts: {}, ...context() })
+  })
+  return { tryRules, files, compile, saltJson }
 }
 
 /** Items of another form are ignored, as in Salt. */
@@ -135,6 +145,6 @@ function rulesOf(list: unknown): Rule[] {
     const entries = isMapping(item) ? Object.entries(item) : []
     if (entries.length !== 1) return []
     const [tag, files] = entries[0]!
-    return [{ matches: compileGlob(tag), files: [files].flat().filter((file): file is string => typeof file === 'string') }]
+    return [{ tag, matches: compileGlob(tag), sls: [files].flat().filter((file): file is string => typeof file === 'string') }]
   })
 }

@@ -6,7 +6,7 @@ import { isActive, judge } from './gate.js'
 import type { Guards } from './guards.js'
 import type { Rule, Rules } from './rules.js'
 import { reactsTo, tooDeep } from './scope.js'
-import type { SlsFiles } from './sources.js'
+import { isGlob, type SlsFiles } from './sources.js'
 import { type Fired, Windows } from './windows.js'
 
 export interface PlannerOptions {
@@ -266,7 +266,7 @@ export class Planner {
     const added: string[] = []
     for (const reference of sls) {
       // Most references name one file: only globs are worth leaving the turn for.
-      const files = /[*?[]/.test(reference) ? await this.#o.files.expand(reference) : [reference]
+      const files = isGlob(reference) ? await this.#o.files.expand(reference) : [reference]
       for (const file of files) {
         if (seen.has(file)) continue
         batch.plans.push({ event, rule: id, version, sls: file, position: seen.size, ...more })

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { isAbsolute, join, normalize, sep } from 'node:path'
+import { isAbsolute, join, normalize, relative, sep } from 'node:path'
 import micromatch from 'micromatch'
 
 /**
@@ -49,13 +49,23 @@ export class SlsFiles {
 
   /**
    * The files that a reference means, sorted, as Python's glob finds them: `*` and `?` stay within a folder and leave out names that begin
-   * with a dot. A reference without wildcards means itself, whether the file is there or not; a glob that finds nothing too, so that the
-   * plan says what is missing.
+   * with a dot. `salt://` globs mean the files of all roots. A reference without wildcards means itself, whether the file is there or not; a glob that
+   * finds nothing too, so that the plan says what is missing.
    */
   async expand(reference: string): Promise<readonly string[]> {
-    if (reference.startsWith('salt://') || !/[*?[]/.test(reference)) return [reference]
-    const found = await this.#glob(reference)
+    if (!isGlob(reference)) return [reference]
+    const found = reference.startsWith('salt://') ? await this.#globRoots(reference) : await this.#glob('/', reference)
     return found.length === 0 ? [reference] : found
+  }
+
+  /** As `salt://` references: which root has a file is found when it is read. */
+  async #globRoots(reference: string): Promise<string[]> {
+    const below = belowRoot(reference)
+    if (below === null) return []
+    const found = await Promise.all(
+      this.#roots.map(async root => (await this.#glob(root, below)).map(file => `salt://${relative(root, file)}`))
+    )
+    return [...new Set(found.flat())].sort()
   }
 
   /** The text of one file. Events that come together share one look at the disk. @throws SlsMissing */
@@ -111,10 +121,10 @@ export class SlsFiles {
     throw new SlsMissing(reference, 'no file root of the environment base has it')
   }
 
-  async #glob(pattern: string): Promise<string[]> {
+  async #glob(from: string, pattern: string): Promise<string[]> {
     const segments = pattern.split('/').filter(Boolean)
     let entries = MAX_ENTRIES
-    let folders = ['/']
+    let folders = [from]
     for (const [i, segment] of segments.entries()) {
       const last = i === segments.length - 1
       const next: string[] = []
@@ -135,12 +145,21 @@ export class SlsFiles {
   }
 }
 
+/** Whether a reference may mean several files; the `?` of `?saltenv=` is no wildcard. */
+export function isGlob(reference: string): boolean {
+  return /[*?[]/.test(reference.startsWith('salt://') ? withoutSaltenv(reference) : reference)
+}
+
+function withoutSaltenv(reference: string): string {
+  return reference.replace(/\?saltenv=[^?]*$/, '')
+}
+
 /** Shell globs alone, as Python's glob: no braces, no extended globs, no negation. */
 const GLOB = { posix: true, nobrace: true, noextglob: true, nonegate: true, noglobstar: true } as const
 
 /** The path below a file root of a `salt://` reference, without its `?saltenv=`; null when it would leave the root. */
 function belowRoot(reference: string): string | null {
-  const path = reference.slice('salt://'.length).split('?')[0]!
+  const path = withoutSaltenv(reference).slice('salt://'.length)
   const below = normalize(path.replace(/^\/+/, ''))
   return path.includes('\0') || below === '.' || below === '..' || below.startsWith(`..${sep}`) || isAbsolute(below) ? null : below
 }

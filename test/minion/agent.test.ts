@@ -135,3 +135,35 @@ t.test('a reaction that sets itself off is stopped, other types and broken files
   await until(() => errors.length === 2, 'both are told of')
   t.same(errors, ['a reaction failed', 'a reaction failed'])
 })
+
+t.test('reactions of a minion are those of the server: imports, functions, sections of several files merged, in order', async t => {
+  const dir = t.testdir({
+    'map.jinja': "{% set path = '/tmp/from-map' %}",
+    'a.sls': 'twice:\n  caller.file.touch:\n    - args: [/tmp/first]\nz:\n  caller.test.echo:\n    - args: [last]\n',
+    more: {
+      'b.sls':
+        "{% from 'map.jinja' import path with context %}twice:\n  caller.file.touch:\n    - args:\n      - name: {{ path }}\n" +
+        'a:\n  caller.test.echo:\n    - args: [\'{{ salt["grains.get"]("os:name") }} {{ data.n }}\']\n'
+    }
+  })
+  const calls: unknown[] = []
+  const bus = new MinionBus(silent)
+  const reactor = new MinionReactor({
+    rules: [{ 'x/*': ['salt://a.sls', 'salt://more/*.sls'] }, { 'x/y': 'salt://a.sls' }],
+    fileRoots: { base: [join(dir, 'nowhere'), dir] },
+    log: silent,
+    context: () => ({ grains: { id: 'm1', os: { name: 'Debian' } } }),
+    run: async (fun, arg) => {
+      calls.push([fun, arg])
+    }
+  })
+  await reactor.start(bus)
+  t.teardown(() => reactor.stop())
+  bus.fire('x/y', { n: 5 })
+  await until(() => calls.length === 3, 'all calls are made')
+  t.strictSame(calls, [
+    ['test.echo', ['Debian 5']],
+    ['file.touch', [{ __kwarg__: true, name: '/tmp/from-map' }]],
+    ['test.echo', ['last']]
+  ])
+})

@@ -21,6 +21,9 @@ t.test('a reference is a path, a shell glob of paths, or a file below the file r
   t.equal((await files.load(`${dir}/one/a.sls`)).text, 'a')
   t.equal((await files.load('salt://x.sls')).text, 'first x', 'the first root that has it')
   t.equal((await files.load('salt://sub/y.sls?saltenv=base')).text, 'y')
+  t.strictSame(await files.expand('salt://*.sls'), ['salt://x.sls'], 'the files of all roots, each name once')
+  t.strictSame(await files.expand('salt://s?b/*.sls'), ['salt://sub/y.sls'])
+  t.strictSame(await files.expand('salt://../*/x.sls'), ['salt://../*/x.sls'], 'nothing outside of the roots')
 })
 
 t.test('what cannot be read is missing, with the reason', async t => {
