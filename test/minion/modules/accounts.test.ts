@@ -186,7 +186,10 @@ t.test('user.present and user.absent: each predicts, does, and does nothing the 
   const single = singleState(minion)
   const name = `bru${process.pid}`
   const home = join(minion.dir, 'home')
-  t.teardown(() => minion.run('user.delete', name, true))
+  t.teardown(async () => {
+    await minion.run('user.delete', name, true)
+    await minion.run('group.delete', name) // its own group stays once the user's primary group was changed
+  })
   const look = (): Promise<unknown> => Promise.all([minion.value('user.info', name), minion.value('shadow.info', name)])
   const wish = {
     name,
