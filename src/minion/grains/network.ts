@@ -1,26 +1,25 @@
 /** Grains about names and addresses. No name server is asked: a minion must start at once where none answers. */
 import os from 'node:os'
-import { readText } from './read.js'
+import { type Interface, interfaces } from '../machine/net.js'
+import { Source } from '../machine/source.js'
 
 type Grains = Record<string, unknown>
 
-export async function networkGrains(): Promise<Grains> {
-  const interfaces = Object.entries(os.networkInterfaces()).map(([name, addresses]) => [name, addresses ?? []] as const)
-  const all = interfaces.flatMap(([, addresses]) => addresses)
-  const by = (family: string) => Object.fromEntries(interfaces.map(([name, list]) => [name, addressesOf(list, family)]))
+/** Interfaces that are down, or without address, are there too, as in Salt. */
+export async function networkGrains(source = new Source(), seen = os.networkInterfaces()): Promise<Grains> {
+  const found = Object.entries(await interfaces(source, seen))
+  const by = (of: (iface: Interface) => string[]) => Object.fromEntries(found.map(([name, iface]) => [name, of(iface)]))
+  const four = ({ inet = [] }: Interface) => inet.map(({ address }) => address)
+  const six = ({ inet6 = [] }: Interface) => inet6.map(({ address }) => address)
+  const all = found.map(([, iface]) => iface)
   return {
-    ...hostNames(os.hostname(), (await readText('/etc/hosts')) ?? ''),
-    ...{ ipv4: unique(addressesOf(all, 'IPv4')).sort(), ipv6: unique(addressesOf(all, 'IPv6')).sort() },
-    ip_interfaces: Object.fromEntries(interfaces.map(([name, list]) => [name, list.map(({ address }) => address)])),
-    ...{ ip4_interfaces: by('IPv4'), ip6_interfaces: by('IPv6') },
-    hwaddr_interfaces: Object.fromEntries(interfaces.map(([name, list]) => [name, list[0]?.mac ?? ''])),
-    ...gateways((await readText('/proc/net/route')) ?? '', (await readText('/proc/net/ipv6_route')) ?? ''),
-    dns: resolver((await readText('/etc/resolv.conf')) ?? '')
+    ...hostNames(os.hostname(), (await source.text('/etc/hosts')) ?? ''),
+    ...{ ipv4: unique(all.flatMap(four)).sort(), ipv6: unique(all.flatMap(six)).sort() },
+    ...{ ip_interfaces: by(iface => [...four(iface), ...six(iface)]), ip4_interfaces: by(four), ip6_interfaces: by(six) },
+    hwaddr_interfaces: Object.fromEntries(found.flatMap(([name, { hwaddr }]) => (hwaddr ? [[name, hwaddr]] : []))),
+    ...gateways((await source.text('/proc/net/route')) ?? '', (await source.text('/proc/net/ipv6_route')) ?? ''),
+    dns: resolver((await source.text('/etc/resolv.conf')) ?? '')
   }
-}
-
-function addressesOf(list: readonly os.NetworkInterfaceInfo[], family: string): string[] {
-  return list.filter(entry => entry.family === family).map(({ address }) => address)
 }
 
 /** fqdn: the machine's name if it has a domain, else the full name that the hosts file has for it. */

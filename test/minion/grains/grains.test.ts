@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { collectGrains } from '../../../src/minion/grains/index.js'
-import { gateways, hostNames, resolver } from '../../../src/minion/grains/network.js'
+import { gateways, hostNames, networkGrains, resolver } from '../../../src/minion/grains/network.js'
 import { distributionGrains } from '../../../src/minion/grains/os.js'
 import { parseAssignments } from '../../../src/minion/grains/read.js'
 import { kernelParameters, localeInfo, raidArrays, serverId } from '../../../src/minion/grains/system.js'
 import { minionOptions } from '../../../src/minion/options.js'
 import { minionTest } from '../../helpers/executor.js'
+import { recordedMachine } from '../../helpers/machine.js'
 
 t.test('distributions have the names that Salt gives them', async t => {
   const systems: [string, string | null, object][] = [
@@ -145,4 +146,26 @@ t.test('a broken grains file does not keep the minion from starting', async t =>
   const warned = new Promise<Error>(resolve => process.once('warning', resolve))
   t.match(await collectGrains({ ...options, conf_dir: `${dir}/conf` }), { id: 'web1' })
   t.match((await warned).message, /^Error reading existing grains file/)
+})
+
+t.test('network grains: every interface, also one that is down, with its addresses and its hardware address', async t => {
+  const source = await recordedMachine(t, {
+    'sys/class/net/eth0/flags': '0x1003\n',
+    'sys/class/net/eth0/address': '02:00:00:00:00:01\n',
+    'sys/class/net/eth1/flags': '0x1002\n',
+    'sys/class/net/eth1/address': '02:00:00:00:00:09\n',
+    'etc/resolv.conf': 'nameserver 192.0.2.53\n'
+  })
+  const mac = '02:00:00:00:00:01'
+  const grains = await networkGrains(source, {
+    eth0: [
+      { address: '10.1.2.10', netmask: '255.255.255.0', family: 'IPv4', mac, internal: false, cidr: '10.1.2.10/24' },
+      { address: 'fe80::1', netmask: 'ffff:ffff:ffff:ffff::', family: 'IPv6', mac, internal: false, cidr: 'fe80::1/64', scopeid: 2 }
+    ]
+  })
+  t.match(grains, {
+    ...{ ipv4: ['10.1.2.10'], ipv6: ['fe80::1'], ip_interfaces: { eth0: ['10.1.2.10', 'fe80::1'], eth1: [] } },
+    ...{ ip4_interfaces: { eth0: ['10.1.2.10'], eth1: [] }, ip6_interfaces: { eth0: ['fe80::1'], eth1: [] } },
+    ...{ hwaddr_interfaces: { eth0: mac, eth1: '02:00:00:00:00:09' }, ip_gw: false, dns: { nameservers: ['192.0.2.53'] } }
+  })
 })
