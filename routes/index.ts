@@ -26,6 +26,7 @@ import { minions } from './minions.js'
 import { reactions } from './reactions.js'
 import { reactor, reactorVersions } from './reactor.js'
 import { reactorBacktest } from './reactor-backtest.js'
+import { reactorControl } from './reactor-control.js'
 import { reactorSls } from './reactor-sls.js'
 import { reactorTest } from './reactor-test.js'
 import { lowstate, welcome } from './root.js'
@@ -69,7 +70,7 @@ const AREAS: readonly Area[] = [
   {
     guard: token,
     answers: { lenient: true },
-    routes: [events, trace, reactor, reactorVersions, reactorSls, reactions, reactorTest, reactorBacktest]
+    routes: [events, trace, reactor, reactorVersions, reactorSls, reactions, reactorControl, reactorTest, reactorBacktest]
   },
   { guard: webSocketToken, answers: null, salt: true, routes: [ws] },
   { guard: hookToken, answers: {}, salt: true, routes: [hook] },

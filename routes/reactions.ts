@@ -20,6 +20,7 @@ const Reaction = Type.Object({
   call: Type.Unknown(),
   jid: Type.String(),
   state: Type.String(),
+  held: Type.Union([Type.String(), Type.Null()], { description: 'Why it waits: `paused`' }),
   error: Type.Union([Type.String(), Type.Null()]),
   attempts: Type.Integer(),
   planned: Type.String(),
@@ -32,6 +33,9 @@ const Plan = Type.Object({
   version: Type.Integer(),
   sls: Type.String(),
   state: Type.String(),
+  held: Type.Union([Type.String(), Type.Null()], { description: 'Why it waits: `paused`, `inactive`, `concurrency`' }),
+  blocked: Type.Union([Type.String(), Type.Null()], { description: 'The guard that stopped it: `depth`, `rate_limit`, `breaker`' }),
+  window: Type.Union([Type.String(), Type.Null()], { description: 'The first event of the window that it reacts to' }),
   error: Type.Union([Type.String(), Type.Null()]),
   attempts: Type.Integer(),
   changed: Type.Union([Type.String(), Type.Null()])
@@ -100,9 +104,10 @@ const audit: FastifyPluginAsyncTypebox = async app => {
     ...common,
     summary: 'Plans, newest first',
     description:
-      'An SLS file to be rendered because of an event and a rule. `dead`: it could not be rendered and is not tried again by itself.',
+      'An SLS file to be rendered because of an event and a rule. `dead`: it could not be rendered, or a guard stopped it (`blocked`), and it is not ' +
+      'tried again by itself. `held`: it waits.',
     querystring: Type.Object(
-      { ...which, state: Type.Optional(states('planned', 'rendered', 'failed', 'dead')), ...page },
+      { ...which, state: Type.Optional(states('planned', 'rendered', 'failed', 'dead', 'held', 'blocked')), ...page },
       { additionalProperties: false }
     ),
     response: { 200: Type.Object({ plans: Type.Array(Plan), next: Next }), ...refusals(400, 401, 403, 404) }
@@ -150,11 +155,11 @@ const retry: FastifyPluginAsyncTypebox = async app => {
   const bulk = {
     ...common,
     summary: 'Drive dead letters again',
-    description: `Plans and reactions that match, newest first, ${MAX_RETRIED} of each at most: repeat until it answers 0. \`state: failed\` is for reactions that ran and failed.`,
+    description: `Plans and reactions that match, newest first, ${MAX_RETRIED} of each at most: repeat until it answers 0. \`state: failed\` is for reactions that ran and failed, \`blocked\` for what a guard stopped.`,
     body: Type.Object(
       {
         ...which,
-        state: Type.Optional(states('dead', 'failed')),
+        state: Type.Optional(states('dead', 'failed', 'blocked')),
         limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_RETRIED }))
       },
       { additionalProperties: false }
@@ -163,10 +168,11 @@ const retry: FastifyPluginAsyncTypebox = async app => {
   }
   app.post('/reactor/retry', { schema: bulk }, async request => {
     allow(request, true)
-    const { state = 'dead', limit = MAX_RETRIED } = request.body
+    const { limit = MAX_RETRIED } = request.body
+    const state = (request.body.state ?? 'dead') as 'dead' | 'failed' | 'blocked'
     const query = { ...queryOf(services, request.body), limit }
-    const reactions = await services.store.reactions.list({ ...query, state: state as 'dead' })
-    const plans = state === 'dead' ? await services.store.reactions.plans({ ...query, state }) : []
+    const reactions = state === 'blocked' ? [] : await services.store.reactions.list({ ...query, state })
+    const plans = state === 'dead' || state === 'blocked' ? await services.store.reactions.plans({ ...query, state }) : []
     return redrive(services, request, plans, reactions)
   })
 }
@@ -220,7 +226,8 @@ async function redrive(
 }
 
 function shownPlan({ store }: Services, plan: PlanRecord): Static<typeof Plan> {
-  const { id, rule, version, sls, state, error, attempts, changedUs } = plan
+  const { id, rule, version, sls, state, held, blocked, gathered, error, attempts, changedUs } = plan
   const changed = changedUs === 0 ? null : stampOf(changedUs)
-  return { id, event: eventId(store.events.epoch, plan.event), rule, version, sls, state, error, attempts, changed }
+  const window = gathered === null ? null : eventId(store.events.epoch, gathered)
+  return { id, event: eventId(store.events.epoch, plan.event), rule, version, sls, state, held, blocked, window, error, attempts, changed }
 }

@@ -156,7 +156,10 @@ async function questionOf(services: Services, wanted: Wanted): Promise<BacktestQ
   if (wanted.rule !== undefined && rules.length === 0) throw brineError('NOT_FOUND', `rule ${wanted.rule.slice(0, 100)}`)
   const compare = wanted.compare ?? !lone
   return {
-    rules: rules.map(({ id, tag, match, sls }) => ({ id, tag, match, sls })),
+    rules: rules.map(({ id, tag, match, sls, source }) => {
+      const known = source === 'candidate' ? null : services.reactor.rules.find(id)
+      return { id, tag, match, sls, ...(known === null ? {} : { when: known.when, active: known.active, outside: known.outside }) }
+    }),
     texts,
     samples: wanted.samples ?? SAMPLES.usual,
     compare: compare ? (wanted.rule === undefined ? {} : { rule: wanted.rule }) : null,

@@ -5,6 +5,7 @@ import type { StoredEvent } from '../src/events/event.js'
 import { saltJson } from '../src/events/json.js'
 import { meantMinions } from '../src/jobs/target.js'
 import { refusals } from '../src/plugins/errors.js'
+import { refusalOf } from '../src/reactor/gate.js'
 import { RuleIndex } from '../src/reactor/match.js'
 import type { Rule } from '../src/reactor/rules.js'
 import { reactsTo, tooDeep } from '../src/reactor/scope.js'
@@ -118,10 +119,13 @@ export const reactorTest: FastifyPluginAsyncTypebox = async app => {
     mayTry(caller, body)
     const { id, event } = await eventOf(services, body, caller)
     const { rules, texts } = candidatesOf(services, body, event.tag)
-    const refusal = ({ tag }: TrialRule) =>
-      reactsTo({ tag }, event)
-        ? tooDeep(event, services.config.reactor_max_depth)
-        : 'the loop guard: the reactor does not react to this event'
+    const refusal = ({ id, tag, source }: TrialRule) => {
+      if (!reactsTo({ tag }, event)) return 'the loop guard: the reactor does not react to this event'
+      // A candidate stands for itself: it has no options.
+      const rule = source === 'candidate' ? null : services.reactor.rules.find(id)
+      const refused = rule === null ? null : refusalOf(rule, event)
+      return refused === null ? tooDeep(event, services.config.reactor_max_depth) : 'why' in refused ? refused.why : refused.error
+    }
     const matching = matchingRules(rules, event.tag)
     const trial = await tryRules(matching, event, { ...services.reactor.sls, texts, refusal })
     const data: unknown = JSON.parse(event.json)
@@ -158,7 +162,7 @@ async function eventOf(
   if (fault !== null) throw brineError('TAG_INVALID', JSON.stringify(pasted.tag.slice(0, 80)), fault)
   const stamp = pasted.data !== undefined && '_stamp' in pasted.data ? {} : { _stamp: stampOf(services.clock.nowUs()) }
   const json = saltJson({ ...pasted.data, ...stamp })
-  return { id: null, event: asStored({ tag: pasted.tag, json }) }
+  return { id: null, event: { ...asStored({ tag: pasted.tag, json }), stampUs: services.clock.nowUs() } }
 }
 
 /** A rule as it is tried. */

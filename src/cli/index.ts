@@ -465,9 +465,41 @@ function addReactor(program: Command, context: Context): void {
       .option('--event <id>', 'those because of this event')
       .option('--since <start>', 'from this time on (UTC, or 15m ago)')
       .option('--until <end>', 'up to this time')
+  for (const act of ['pause', 'resume'] as const) {
+    const command = formatted(remote(reactor.command(`${act} [rule]`))).description(
+      act === 'pause' ? 'hold what a rule, or the whole reactor, would do; it is planned and kept' : 'do what was held, in order, and go on'
+    )
+    examples(command, `brine reactor ${act}\nbrine reactor ${act} restart-app`)
+    does(command, context, async (rule: never, options: never) =>
+      (await import('./reactor-control.js')).setPaused(terminal, act, rule, options)
+    )
+  }
+
+  const status = formatted(remote(reactor.command('status'))).description(
+    'what waits, which rules are paused or broken; exit code 1 while the reactor is paused'
+  )
+  examples(status, 'brine reactor status')
+  does(status, context, async (options: never) => (await import('./reactor-control.js')).status(terminal, options))
+
+  const state = formatted(remote(reactor.command('state <rule>'))).description(
+    "a rule's pause, breaker and rate, what waits, and its open windows"
+  )
+  examples(state, 'brine reactor state restart-app')
+  does(state, context, async (rule: never, options: never) => (await import('./reactor-control.js')).state(terminal, rule, options))
+
+  const breaker = formatted(remote(reactor.command('breaker <rule> <state>'))).description(
+    'open or close the circuit breaker of a rule by hand (open, closed)'
+  )
+  examples(breaker, 'brine reactor breaker restart-app closed')
+  does(breaker, context, async (rule: never, state: never, options: never) =>
+    (await import('./reactor-control.js')).setBreaker(terminal, rule, state, options)
+  )
+
   const reactions = filtered(reactor.command('reactions'))
     .description('what was done because of events, newest first')
-    .addOption(new Option('--state <state>', 'in this state').choices(['planned', 'dispatched', 'succeeded', 'failed', 'dead']))
+    .addOption(
+      new Option('--state <state>', 'in this state').choices(['planned', 'dispatched', 'succeeded', 'failed', 'dead', 'held', 'blocked'])
+    )
     .option('--jid <jid>', 'the one with this job')
     .option('--limit <n>', 'so many at most; 100 by default', number)
   examples(reactions, 'brine reactor reactions --state dead\nbrine reactor reactions --rule restart-app --since 1h --out json')
@@ -476,7 +508,13 @@ function addReactor(program: Command, context: Context): void {
   const retry = filtered(reactor.command('retry [id]'))
     .description('try a dead letter again: a reaction by its id, or all that match; --plan: an SLS that could not be rendered')
     .option('--plan', 'the id is one of a plan')
-    .addOption(new Option('--state <state>', 'failed: reactions that ran and failed').choices(['dead', 'failed']))
+    .addOption(
+      new Option('--state <state>', 'failed: reactions that ran and failed; blocked: what a guard stopped').choices([
+        'dead',
+        'failed',
+        'blocked'
+      ])
+    )
   examples(retry, 'brine reactor retry 17\nbrine reactor retry --plan 12\nbrine reactor retry --rule restart-app --since 2h')
   does(retry, context, async (id: never, options: never) => (await import('./trace.js')).retry(terminal, id, options))
 

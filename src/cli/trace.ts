@@ -46,6 +46,7 @@ function eventBranch(event: TracedEvent, start: string, options: TraceOptions): 
   return {
     lines: [`${event.tag}  ${event.id}  ${since(event.stamp, start)}`],
     below: [
+      ...(event.windows ?? []).filter(({ reacted }) => reacted !== event.id).map(windowBranch),
       ...event.plans.map(plan => planBranch(plan, start, options)),
       ...event.events.map(each => eventBranch(each, start, options)),
       ...more
@@ -53,9 +54,18 @@ function eventBranch(event: TracedEvent, start: string, options: TraceOptions): 
   }
 }
 
+function windowBranch({ rule, first, reacted }: NonNullable<TracedEvent['windows']>[number]): Branch {
+  return {
+    lines: [`rule ${rule}  in the window of ${first}, ${reacted === null ? 'which is open' : `reacted to at ${reacted}`}`],
+    below: []
+  }
+}
+
 function planBranch(plan: TracedPlan, start: string, options: TraceOptions): Branch {
   const when = plan.changed === null ? '' : `  ${since(plan.changed, start)}`
-  const head = `rule ${plan.rule}  ${plan.sls}  ${plan.state}${when}`
+  const why = plan.held === undefined ? (plan.blocked === undefined ? plan.state : `blocked (${plan.blocked})`) : `held (${plan.held})`
+  const window = plan.window === undefined ? '' : `  window of ${plan.window}`
+  const head = `rule ${plan.rule}  ${plan.sls}  ${why}${window}${when}`
   const text = options.rendered && plan.rendered !== undefined ? plan.rendered.trimEnd().split('\n') : []
   return {
     lines: [head, ...errorLines(plan.error), ...text.map(line => `  ${line}`)],
@@ -125,6 +135,8 @@ interface Plan {
   readonly rule: string
   readonly sls: string
   readonly state: string
+  readonly held: string | null
+  readonly blocked: string | null
   readonly changed: string | null
   readonly error: string | null
 }
@@ -132,12 +144,17 @@ interface Plan {
 /** `brine reactor reactions`: what was done because of events, newest first; dead letters of rendering too where those are asked for. */
 export async function reactions(terminal: Terminal, options: ReactionsOptions): Promise<Exit> {
   const client = connect(terminal, options)
-  const found = (await client.json('GET', `/reactor/reactions?${queryOf(options, ['jid'])}`)) as { reactions: Reaction[] }
-  const plans = options.jid === undefined && ['dead', 'failed'].includes(options.state ?? '') ? await plansOf(client, options) : []
+  const found = PLANS_ALONE.includes(options.state ?? '')
+    ? { reactions: [] }
+    : ((await client.json('GET', `/reactor/reactions?${queryOf(options, ['jid'])}`)) as { reactions: Reaction[] })
+  const plans =
+    options.jid === undefined && ['dead', 'failed', ...PLANS_ALONE].includes(options.state ?? '') ? await plansOf(client, options) : []
   if (options.out !== undefined) terminal.out(format({ reactions: found.reactions, plans }, options.out))
   else {
     const rows = [
-      ...plans.map(({ id, rule, sls, state, changed, error }) => [`plan ${id}`, state, changed ?? '', rule, sls, firstLine(error)]),
+      ...plans.map(({ id, rule, sls, state, held, blocked, changed, error }) => {
+        return [`plan ${id}`, held ?? blocked ?? state, changed ?? '', rule, sls, firstLine(error)]
+      }),
       ...found.reactions.map(({ id, rule, section, state, changed, error }) => [
         String(id),
         state,
@@ -151,6 +168,9 @@ export async function reactions(terminal: Terminal, options: ReactionsOptions): 
   }
   return 'ok'
 }
+
+/** States that reactions do not have: they wait, or are stopped, before there are any. */
+const PLANS_ALONE = ['held', 'blocked']
 
 async function plansOf(client: Client, options: ReactionsOptions): Promise<Plan[]> {
   return ((await client.json('GET', `/reactor/plans?${queryOf(options, [])}`)) as { plans: Plan[] }).plans

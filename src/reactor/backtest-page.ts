@@ -4,14 +4,17 @@
  */
 import type { Seq, StoredEvent } from '../events/event.js'
 import { type CompiledSls, type CompileSls, inSaltsOrder } from './compiled.js'
+import { type GatedRule, refusalOf } from './gate.js'
 import { RuleIndex } from './match.js'
+import { NO_OPTIONS, type RuleOptions } from './options.js'
 import { packed } from './performer.js'
 import type { Rule } from './rules.js'
 import { reactsTo, tooDeep } from './scope.js'
 import { withoutSecretKeys } from './secrets.js'
 import { type SlsFiles, SlsMissing } from './sources.js'
 
-export interface BacktestRule {
+/** Its `when` and its times count; windows, rates and breakers do not: each event that passes is counted by itself. */
+export interface BacktestRule extends Partial<Pick<RuleOptions, 'when' | 'active' | 'outside'>> {
   readonly id: string
   readonly tag: string
   readonly match: 'glob' | 'path'
@@ -98,7 +101,7 @@ export class Backtest {
   constructor(options: PageOptions) {
     this.#o = options
     for (const [rank, rule] of options.rules.entries()) {
-      this.#index.add({ ...rule, enabled: true, rank } as unknown as Rule)
+      this.#index.add({ ...NO_OPTIONS, version: 0, ...rule, enabled: true, rank } as unknown as Rule)
       this.summary.rules[rule.id] = { matched: 0, calls: 0, failed: 0 }
     }
   }
@@ -145,8 +148,10 @@ export class Backtest {
   }
 
   #matching(event: StoredEvent): BacktestRule[] {
-    const found = this.#index.matching(event.tag) as unknown as (BacktestRule & { rank: number })[]
-    return found.filter(rule => reactsTo(rule, event) && tooDeep(event, this.#o.maxDepth) === null).sort((a, b) => a.rank - b.rank)
+    const found = this.#index.matching(event.tag) as unknown as (GatedRule & BacktestRule & { rank: number })[]
+    return found
+      .filter(rule => reactsTo(rule, event) && tooDeep(event, this.#o.maxDepth) === null && refusalOf(rule, event) === null)
+      .sort((a, b) => a.rank - b.rank)
   }
 
   async #filesOf(rule: BacktestRule): Promise<string[]> {

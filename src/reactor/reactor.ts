@@ -176,6 +176,11 @@ export class Reactor {
     await this.#settler.sweep()
   }
 
+  /** Windows that were closed early since the start, because too many were open. */
+  get windowsClosedEarly(): number {
+    return this.#planner?.early ?? 0
+  }
+
   /** True while it only plans and does not act. */
   get paused(): boolean {
     return this.guards.paused()

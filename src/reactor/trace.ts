@@ -10,7 +10,7 @@ import { withoutSecretKeys } from './secrets.js'
 export interface TraceOptions {
   readonly store: {
     readonly events: Pick<Store['events'], 'epoch' | 'causedBy'>
-    readonly reactions: Pick<Store['reactions'], 'plansOf' | 'textsOf' | 'list'>
+    readonly reactions: Pick<Store['reactions'], 'plansOf' | 'textsOf' | 'list' | 'windowsOf'>
     readonly jobs: Pick<Store['jobs'], 'get' | 'returns'>
   }
   /** Events that are not shown are left out, with what they led to. */
@@ -24,6 +24,8 @@ export interface TracedEvent {
   readonly source: string
   readonly cause: { readonly id: string; readonly depth: number } | null
   readonly plans: readonly TracedPlan[]
+  /** Windows of rules that it is in: what those led to stands at the event `reacted`; null while they are open. */
+  readonly windows?: readonly { readonly rule: string; readonly first: string; readonly reacted: string | null }[]
   /** What it led to otherwise: events of no reaction in `plans`. */
   readonly events: readonly TracedEvent[]
   /** There is more than is shown: the tree is deeper or wider than its bounds. */
@@ -36,6 +38,11 @@ export interface TracedPlan {
   readonly version: number
   readonly sls: string
   readonly state: string
+  /** Why it waits, and the guard that stopped it. */
+  readonly held?: string
+  readonly blocked?: string
+  /** The first event of the window that it reacts to. */
+  readonly window?: string
   readonly error: string | null
   readonly attempts: number
   readonly changed: string | null
@@ -53,6 +60,7 @@ export interface ShownReaction {
   readonly call: unknown
   readonly jid: string
   readonly state: string
+  readonly held: string | null
   readonly error: string | null
   readonly attempts: number
   readonly planned: string
@@ -101,7 +109,7 @@ export function traceOf(event: StoredEvent, options: TraceOptions): Promise<Trac
 
 /** A reaction as the API shows it: ids and stamps as text, secrets taken out of its arguments. */
 export function shownReaction(epoch: string, reaction: ReactionRecord): ShownReaction {
-  const { id, rule, sls, section, call, jid, state, error, attempts, plannedUs, changedUs } = reaction
+  const { id, rule, sls, section, call, jid, state, held, error, attempts, plannedUs, changedUs } = reaction
   const about = {
     id,
     event: eventId(epoch, reaction.event),
@@ -111,6 +119,7 @@ export function shownReaction(epoch: string, reaction: ReactionRecord): ShownRea
     call: withoutSecretKeys(call),
     jid,
     state,
+    held,
     error,
     attempts
   }
@@ -136,11 +145,12 @@ class Tracer {
       source,
       cause: cause && { id: eventId(events.epoch, cause.seq), depth: cause.depth }
     }
-    const [plans, texts, made, caused] = await Promise.all([
+    const [plans, texts, made, caused, windows] = await Promise.all([
       reactions.plansOf(seq),
       reactions.textsOf(seq),
       reactions.list({ event: seq, limit: MAX_REACTIONS }),
-      events.causedBy(seq, MAX_CAUSED)
+      events.causedBy(seq, MAX_CAUSED),
+      reactions.windowsOf(seq)
     ])
     const visible = caused.filter(next => !this.#seen.has(next.seq) && this.#o.visible(next.tag))
     const room = level < MAX_LEVELS ? Math.max(0, MAX_EVENTS - this.#seen.size) : 0
@@ -152,7 +162,8 @@ class Tracer {
     const own = await this.#reactions([...made].reverse(), below)
     return {
       ...about,
-      plans: plans.map(plan => tracedPlan(plan, texts.get(plan.id), own.get(plan.id) ?? [])),
+      ...(windows.length === 0 ? {} : { windows: windows.map(window => tracedWindow(events.epoch, window)) }),
+      plans: plans.map(plan => tracedPlan(events.epoch, plan, texts.get(plan.id), own.get(plan.id) ?? [])),
       events: [...below.values()],
       ...(truncated ? { truncated: true } : {})
     }
@@ -189,10 +200,19 @@ class Tracer {
   }
 }
 
-function tracedPlan(plan: PlanRecord, rendered: string | undefined, reactions: readonly TracedReaction[]): TracedPlan {
-  const { id, rule, version, sls, state, error, attempts, changedUs } = plan
+function tracedWindow(epoch: string, { rule, first, reacted }: { rule: string; first: Seq; reacted: Seq | null }) {
+  return { rule, first: eventId(epoch, first), reacted: reacted === null ? null : eventId(epoch, reacted) }
+}
+
+function tracedPlan(epoch: string, plan: PlanRecord, rendered: string | undefined, reactions: readonly TracedReaction[]): TracedPlan {
+  const { id, rule, version, sls, state, held, blocked, gathered, error, attempts, changedUs } = plan
   const changed = changedUs === 0 ? null : stampOf(changedUs)
-  return { id, rule, version, sls, state, error, attempts, changed, ...(rendered === undefined ? {} : { rendered }), reactions }
+  const why = {
+    ...(held === null ? {} : { held }),
+    ...(blocked === null ? {} : { blocked }),
+    ...(gathered === null ? {} : { window: eventId(epoch, gathered) })
+  }
+  return { id, rule, version, sls, state, ...why, error, attempts, changed, ...(rendered === undefined ? {} : { rendered }), reactions }
 }
 
 function tracedJob({ jid, state, fun, publishedUs, minions }: JobRecord, returns: readonly ReturnRecord[]): TracedJob {

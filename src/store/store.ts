@@ -476,8 +476,8 @@ export interface ReactionStore {
   windows(query: { rule?: string; after?: string; limit: number }): Promise<readonly WindowRecord[]>
   /** The events of a window, oldest first. */
   windowEvents(rule: string, first: Seq): Promise<readonly StoredEvent[]>
-  /** Windows, open or reacted to, that an event is in. */
-  windowsOf(event: Seq): Promise<readonly { readonly rule: string; readonly first: Seq }[]>
+  /** Windows that an event is in; `reacted`: the event at which they were reacted to, null while they are open. */
+  windowsOf(event: Seq): Promise<readonly { readonly rule: string; readonly first: Seq; readonly reacted: Seq | null }[]>
   states(): Promise<readonly RuleState[]>
   /**
    * Keeps a rule's state, with its events. `pause`: its plans and planned reactions wait from now on; `resume`: they go on. (Pausing the reactor

@@ -402,14 +402,20 @@ function windowReads(db: Database) {
   const events = db
     .prepare('SELECT seq, tag, json, stamp_us, source, cause_seq, cause_depth FROM window_events WHERE rule = ? AND first = ? ORDER BY seq')
     .raw()
-  const windowsOf = db.prepare('SELECT rule, first FROM window_events WHERE seq = ? ORDER BY rule').raw()
+  const windowsOf = db
+    .prepare(
+      `SELECT rule, first, (SELECT event FROM plans WHERE rule = w.rule AND gathered = w.first LIMIT 1)
+       FROM window_events w WHERE seq = ? ORDER BY rule`
+    )
+    .raw()
   const states = db.prepare('SELECT rule, paused, body FROM rule_states').raw()
   const waiting = db.prepare('SELECT held, count(*) FROM plans WHERE rule = ? AND held IS NOT NULL GROUP BY held').raw()
   return {
     'reactions.windows': ({ rule, after, limit }: { rule?: string; after?: string; limit: number }): WindowRow[] =>
       (rule === undefined ? all.all(limit) : ofRule.all(rule, after ?? '', limit)) as WindowRow[],
     'reactions.windowEvents': ([rule, first]: [rule: string, first: Seq]): EventRow[] => events.all(rule, first) as EventRow[],
-    'reactions.windowsOf': (seq: Seq): [rule: string, first: Seq][] => windowsOf.all(seq) as [string, Seq][],
+    'reactions.windowsOf': (seq: Seq): [rule: string, first: Seq, reacted: Seq | null][] =>
+      windowsOf.all(seq) as [string, Seq, Seq | null][],
     'reactions.states': (_: null): StateFields[] => states.all() as StateFields[],
     'reactions.waiting': (rule: string): [Held, number][] => waiting.all(rule) as [Held, number][]
   }
@@ -493,8 +499,8 @@ export class SqliteReactions implements ReactionStore {
     return (await this.#readers.ask('reactions.windowEvents', [rule, first])).map(eventOf)
   }
 
-  async windowsOf(event: Seq): Promise<readonly { readonly rule: string; readonly first: Seq }[]> {
-    return (await this.#readers.ask('reactions.windowsOf', event)).map(([rule, first]) => ({ rule, first }))
+  async windowsOf(event: Seq): Promise<readonly { readonly rule: string; readonly first: Seq; readonly reacted: Seq | null }[]> {
+    return (await this.#readers.ask('reactions.windowsOf', event)).map(([rule, first, reacted]) => ({ rule, first, reacted }))
   }
 
   async states(): Promise<readonly RuleState[]> {
