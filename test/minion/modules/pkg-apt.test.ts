@@ -132,6 +132,23 @@ t.test('what a tool would take for something else is no name of a package', { sk
   t.match(await value('pkg.list_repos'), {}, 'of this machine')
 })
 
+t.test('what is installed below another root', { skip: missing ? skip : false }, async t => {
+  const { value, write, dir } = await minionTest(t, { grains: { os_family: 'Debian' } })
+  const entry = (name: string, status: string): string =>
+    `Package: ${name}\nStatus: ${status}\nMaintainer: N <n@example.com>\nArchitecture: all\nVersion: 1:2-3\nConffiles:\n /etc/${name} 0\nDescription: x\n\n`
+  const there = entry('there', 'install ok installed') + entry('kept', 'hold ok installed') + entry('gone', 'deinstall ok config-files')
+  await write('root/var/lib/dpkg/status', there + entry('doomed', 'purge ok installed'))
+  await write('root/var/lib/dpkg/info/there.list', '/.\n/usr\n/usr/there\n')
+  const root = join(dir, 'root')
+  t.same(await value('pkg.list_pkgs', kw({ root })), { there: '1:2-3', kept: '1:2-3' })
+  t.same(await value('pkg.list_pkgs', kw({ root, removed: true })), { gone: '1:2-3' })
+  t.same(await value('pkg.list_pkgs', kw({ root, purge_desired: true, versions_as_list: true })), { doomed: ['1:2-3'] })
+  t.same([await value('pkg.version', 'there', kw({ root })), await value('pkg.version', 'gone', kw({ root }))], ['1:2-3', ''])
+  t.same(await value('pkg.file_list', 'there', kw({ root })), { errors: [], files: ['/.', '/usr', '/usr/there'] })
+  t.equal(await value('pkg.owner', '/usr/there', kw({ root })), 'there')
+  t.match(await value('pkg.info_installed', 'there', kw({ root })), { there: { version: '1:2-3', install_date_time_t: Number } })
+})
+
 t.test('a system without apt and dnf says so', async t => {
   const { value } = await minionTest(t, { grains: { os_family: 'Plan9' } })
   t.equal(await value('pkg.list_pkgs'), 'ERROR: Packages are managed on systems of Debian (apt) and Red Hat (dnf), not on Plan9')
