@@ -16,6 +16,8 @@ export default fp(
       socket.once('close', () => silent.delete(socket))
     })
     app.server.on('request', request => silent.delete(request.socket))
+    // A WebSocket says goodbye itself.
+    app.server.on('upgrade', request => silent.delete(request.socket))
     app.addHook('preClose', async () => {
       for (const socket of silent) socket.destroy()
       const cut = setTimeout(() => app.server.closeAllConnections(), LAST_WORDS_MS)
