@@ -17,6 +17,8 @@ export interface Executed {
 
 /** Made at the first call, because most servers never need it; one per server, ended with it. */
 const executors = new WeakMap<AbortSignal, Promise<Executor>>()
+/** Calls under way by jid: what their functions fire comes from whoever called, and has the cause of the call, which is what ends loops of reactions. */
+const calls = new Map<string, Pick<CallContext, 'source' | 'cause'>>()
 /** Each holds a process of some 50 MB; calls beyond wait in line. */
 const PROCESSES = 2
 
@@ -31,7 +33,10 @@ export async function executeHere(
   const arg = Object.keys(kwargs).length === 0 ? args : [...args, { ...kwargs, __kwarg__: true }]
   const { jid, user } = context
   // The jid is the runner's; one call may run several functions, one after the other.
-  const outcome = await executor.execute({ jid, fun, arg, tgt: masterId(), tgtType: 'glob', user, ret: '' })
+  calls.set(jid, context)
+  const outcome = await executor
+    .execute({ jid, fun, arg, tgt: masterId(), tgtType: 'glob', user, ret: '' })
+    .finally(() => calls.delete(jid))
   if (outcome === null) return { return: 'the function was ended', success: false }
   return { return: outcome.return, success: outcome.success === true }
 }
@@ -51,7 +56,7 @@ function executorFor(context: CallContext): Promise<Executor> {
   return made
 }
 
-async function makeExecutor({ config, events, source }: CallContext): Promise<Executor> {
+async function makeExecutor({ config, events }: CallContext): Promise<Executor> {
   // Late, because a server that never runs a function here need not load the minion's parts.
   const [{ Executor }, { minionOptions }, { collectGrains }] = await Promise.all([
     import('../minion/executor.js'),
@@ -72,8 +77,9 @@ async function makeExecutor({ config, events, source }: CallContext): Promise<Ex
     fetchFile: async () => null,
     listFiles: async () => [],
     listEnvironments: async () => Object.keys(config.file_roots),
-    sendEvent: async (tag, data) => {
-      await events.fire(tag, typeof data === 'object' && data !== null ? { ...data } : { data }, { source, cause: null })
+    sendEvent: async (tag, data, options) => {
+      const { source, cause } = calls.get(options?.jid ?? '') ?? { source: 'server', cause: null }
+      await events.fire(tag, typeof data === 'object' && data !== null ? { ...data } : { data }, { source, cause })
     },
     fireLocal: async () => {}
   }

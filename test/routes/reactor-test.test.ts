@@ -83,3 +83,13 @@ t.test('trying what is stored needs the right to see rules, trying candidates th
   const seq = await bench.fire('other/x')
   t.equal((await ask({ event: `${bench.store.events.epoch}-${seq}` }, looker)).status, 404)
 })
+
+t.test('a rule in use whose condition does not hold says so, and why', async t => {
+  const { ask } = await server(t, { reactor: [{ 'a/*': { sls: 'DIR/ping.sls', when: 'data.n > 2' } }], files: { 'ping.sls': PING } })
+  t.match((await ask({ tag: 'a/1', data: { id: 'web1', n: 1 } })).body, {
+    rules: [{ refusal: /when: the condition does not hold/ }],
+    calls: []
+  })
+  t.match((await ask({ tag: 'a/1', data: { id: 'web1' } })).body, { rules: [{ refusal: /undefined|no attribute/ }], calls: [] })
+  t.match((await ask({ tag: 'a/1', data: { id: 'web1', n: 3 } })).body, { calls: [{ section: 'ping' }] })
+})
