@@ -55,8 +55,10 @@ export async function crashRounds(
   const last = await startBrine(t, { data: options.data })
   await settled(last)
   const events = await history(last)
+  const reactions = await allReactions(last)
   await last.stop()
-  return judge(events, acknowledged, options.rounds)
+  const report = judge(events, acknowledged, options.rounds)
+  return { ...report, violations: [...report.violations, ...misplanned(events, reactions)] }
 }
 
 /** Waits until no reaction is open and no job is running. Bounded: what is not settled after a minute is reported by `judge`. */
@@ -69,6 +71,41 @@ async function settled(brine: BrineProcess): Promise<void> {
     if (reactions.reactions.length === 0 && returns >= hooks) return
     await wait(250)
   }
+}
+
+interface ShownReaction {
+  readonly event: string
+  readonly jid: string
+  readonly state: string
+}
+
+/** What the reactor has on record, page by page. */
+async function allReactions(brine: BrineProcess): Promise<ShownReaction[]> {
+  const found: ShownReaction[] = []
+  for (let before = ''; ; ) {
+    const answer = await brine.fetch(`/reactor/reactions?limit=1000${before}`)
+    const { reactions, next } = (await answer.json()) as { reactions: ShownReaction[]; next?: number }
+    found.push(...reactions)
+    if (next === undefined) return found
+    before = `&before=${next}`
+  }
+}
+
+/** Every hook has one reaction on record, under the job id that was published, and none is left half done. */
+function misplanned(events: readonly StreamedEvent[], reactions: readonly ShownReaction[]): string[] {
+  const violations: string[] = []
+  const published = new Set(events.filter(({ tag }) => /^salt\/job\/\d+\/new$/.test(tag)).map(({ tag }) => tag.split('/')[2]))
+  const planned = new Map<string, number>()
+  for (const { event, jid, state } of reactions) {
+    count(planned, event)
+    if (!published.has(jid)) violations.push(`the reaction to ${event} (${state}) has no job ${jid}`)
+    if (state === 'planned' || state === 'dead') violations.push(`the reaction to ${event} is ${state}`)
+  }
+  for (const { id, tag } of events) {
+    if (tag !== 'salt/netapi/hook/ci/crash') continue
+    if (planned.get(id) !== 1) violations.push(`hook event ${id} has ${planned.get(id) ?? 0} reactions on record`)
+  }
+  return violations
 }
 
 /** The whole log, page by page. */
