@@ -269,6 +269,21 @@ reactor: [{'myco/react/*': ${dir}/react.sls}]
 const noting = (dir: string) => `reactor:
 ${['custom/*', 'pillar_refresh', 'module_refresh', 'beacons_refresh', 'matchers_refresh', '/salt/minion/*'].map(tag => `  - '${tag}': ${dir}/note.sls\n`).join('')}`
 
+/** Lists of running jobs without the command that notes an event: on a busy machine it may still run when the next scenario looks. */
+function withoutNoting(events: readonly BusEvent[], dir: string): BusEvent[] {
+  const isNoting = (value: unknown): boolean => {
+    if (typeof value !== 'object' || value === null) return false
+    const { fun, Function: named } = value as Record<string, unknown>
+    return (fun ?? named) === 'cmd.run' && JSON.stringify(value).includes(`>> ${dir}/bus`)
+  }
+  const clean = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.filter(item => !isNoting(item)).map(clean)
+    if (typeof value !== 'object' || value === null) return value
+    return Object.fromEntries(Object.entries(value).flatMap(([key, item]) => (isNoting(item) ? [] : [[key, clean(item)]])))
+  }
+  return events.map(({ tag, data }) => ({ tag, data: clean(data) as Record<string, unknown> }))
+}
+
 /** `-b 1 '*' test.echo x` → `-b 1 -t '*' test.echo x`. */
 function saltWords(words: readonly string[]): string[] {
   const options: string[] = []
@@ -527,7 +542,13 @@ t.test('what Salt was recorded to do, brine does', { timeout: 150_000 }, async t
       if (play.run) await play.run(fleet)
       else for (const command of play.commands ?? commands!.flatMap(line => line.split(' ; '))) await fleet.command(command)
       const look = async () => {
-        const events = bus === 'master' ? fleet.events().filter(event => isOf(name, event)) : await fleet.bus()
+        const events =
+          bus === 'master'
+            ? withoutNoting(
+                fleet.events().filter(event => isOf(name, event)),
+                fleet.dir
+              )
+            : await fleet.bus()
         const swapped = [['web1', '(other)'] as const, ['db1', 'web1'] as const, ['(other)', 'db1'] as const]
         return compared(name, events, play.swap?.(events) ? { ...comparison, rewrite: [...comparison.rewrite, ...swapped] } : comparison)
       }
