@@ -1,5 +1,13 @@
 import t from 'tap'
-import { checkTemplate, type EventContext, evaluateExpression, renderSls, renderText, TemplateError } from '../../src/reactor/render.js'
+import {
+  checkSls,
+  checkTemplate,
+  type EventContext,
+  evaluateExpression,
+  renderSls,
+  renderText,
+  TemplateError
+} from '../../src/reactor/render.js'
 import { WholeFloat } from '../../src/shared/numbers.js'
 
 const event: EventContext = { tag: 'a/b', data: { id: 'web1', v: 'it’s', n: 3, data: { version: '1.10' } }, file: '/srv/r.sls' }
@@ -184,14 +192,14 @@ t.test('a lone expression is a value of the event', async t => {
   t.equal(failure(() => evaluateExpression('1 }} {{ 2', event)).kind, 'syntax')
 })
 
-t.test('a template can be checked without an event', async t => {
+t.test('a template, and the YAML around it, can be checked without an event', async t => {
   t.doesNotThrow(() => checkTemplate('x: {{ data.nosuch }}', 'r.sls'))
   t.match(
     failure(() => checkTemplate('x: {{ 1 | nosuch }}', 'r.sls')),
     { kind: 'syntax', text: /^r\.sls, line 1/ }
   )
   t.match(
-    failure(() => checkTemplate('#!yaml\na: [', 'r.sls')),
+    failure(() => checkSls('#!yaml\na: [', 'r.sls')),
     { kind: 'yaml' }
   )
 })
