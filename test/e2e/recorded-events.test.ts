@@ -182,8 +182,9 @@ reactor: [{'myco/react/*': ${dir}/react.sls}]
     return false
   }
 
-  /** Events from here on are the scenario's. */
-  begin(): void {
+  /** Events from here on are the scenario's: those of before have been heard. */
+  async begin(): Promise<void> {
+    await this.settled()
     this.#since = this.#seen.length
   }
 
@@ -409,8 +410,7 @@ const PLAYS: Readonly<Record<string, Play>> = {
   key_accept_all: {
     run: async fleet => {
       for (const id of ['p1', 'p2']) await enroll(fleet, id)
-      await fleet.settled()
-      fleet.begin()
+      await fleet.begin()
       await fleet.command('salt-key -A -y')
     },
     after: async fleet => {
@@ -483,7 +483,7 @@ const PLAYS: Readonly<Record<string, Play>> = {
       const file = join(fleet.dir, 'srv/newfile.sls')
       const update = () => fleet.command('salt-run fileserver.update')
       await update()
-      fleet.begin()
+      await fleet.begin()
       await update()
       for (const text of ['x: test.nop', 'x: test.pinged']) {
         await writeFile(file, text)
@@ -537,7 +537,7 @@ t.test('what Salt was recorded to do, brine does', { timeout: 150_000 }, async t
     await t.test(name, async t => {
       const { bus, commands } = scenarios.get(name)!
       const comparison = { ...play, users: ['root', 'UNKNOWN', 'admin'], rewrite: [...rewrite, ...(play.rewrite ?? [])] }
-      fleet.begin()
+      await fleet.begin()
       await rm(join(fleet.dir, 'bus'), { force: true })
       if (play.run) await play.run(fleet)
       else for (const command of play.commands ?? commands!.flatMap(line => line.split(' ; '))) await fleet.command(command)
@@ -560,7 +560,6 @@ t.test('what Salt was recorded to do, brine does', { timeout: 150_000 }, async t
       t.same(seen, recorded)
       t.same(unused, [], 'differences that did not show')
       await play.after?.(fleet)
-      await fleet.settled()
     })
   }
 })
