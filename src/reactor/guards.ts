@@ -27,6 +27,8 @@ interface Breaker {
 interface Body {
   readonly paused?: { readonly by: string; readonly us: number }
   readonly breaker?: Breaker
+  /** When the breaker moved last: failures up to then count no more. */
+  readonly movedUs?: number
   /** Events reacted to, and blocked, in the time that began then. */
   readonly rate?: { readonly sinceUs: number; readonly count: number; readonly blocked: number }
 }
@@ -34,11 +36,12 @@ interface Body {
 type GuardedRule = { readonly id: string } & Pick<RuleOptions, 'rate_limit' | 'breaker'>
 
 export interface GuardsOptions {
-  readonly store: Pick<ReactionStore, 'states' | 'control'>
+  readonly store: Pick<ReactionStore, 'states' | 'control' | 'failures'>
   readonly events: Pick<EventLog, 'prepare'>
   readonly clock: Clock
   /** The rule of this id as it is now; null when it is no more. */
   readonly ruleOf: (id: string) => GuardedRule | null
+  readonly rules: () => readonly GuardedRule[]
   readonly log: { warn(fields: object, text: string): void }
 }
 
@@ -59,13 +62,18 @@ export interface ShownGuards {
 /** The reactor itself. */
 const ALL = ''
 const MINUTE_US = 60_000_000
+/** Failures on record that a start looks at, the newest ones: far more than open all breakers together. */
+const MAX_RECALLED = 100_000
 
 export class Guards {
   readonly #o: GuardsOptions
   readonly #bodies = new Map<string, Body>()
   readonly #changed = new Set<string>()
-  /** When each rule failed, as long as it counts. A restart forgets these: an open breaker it does not. */
+  /** When each rule failed, as long as it counts. They are on record as reactions and plans that failed, where a start finds them again (`recall`). */
   readonly #failures = new Map<string, number[]>()
+  /** States that are being written. */
+  readonly #writing = new Set<Promise<void>>()
+  #written = 0
 
   constructor(options: GuardsOptions) {
     this.#o = options
@@ -73,10 +81,43 @@ export class Guards {
 
   /** Forgets what was not written and reads what was. */
   async load(): Promise<void> {
-    const states = await this.#o.store.states()
+    let states: readonly RuleState[]
+    let written: number
+    do {
+      // What is written meanwhile may not be in what is read.
+      await Promise.allSettled(this.#writing)
+      written = this.#written
+      states = await this.#o.store.states()
+    } while (this.#writing.size > 0 || written !== this.#written)
     this.#bodies.clear()
     this.#changed.clear()
     for (const { rule, body } of states) this.#bodies.set(rule, body as Body)
+  }
+
+  /**
+   * Counts the failures on record, before anything is done; a breaker for which they are enough opens, as it would have if the server had not stopped
+   * before it could. Where dead letters were driven again or trimmed since, they count no more.
+   */
+  async recall(): Promise<void> {
+    const nowUs = this.#o.clock.nowUs()
+    const broken = this.#o.rules().filter(hasBreaker)
+    if (broken.length === 0) return
+    const longestUs = broken.reduce((longest, { breaker }) => Math.max(longest, withinUs(breaker)), 0)
+    const byRule = new Map<string, { us: number; error: string }[]>()
+    for (const { rule, ...failure } of await this.#o.store.failures(nowUs - longestUs, MAX_RECALLED))
+      byRule.set(rule, [...(byRule.get(rule) ?? []), failure])
+    for (const { id, breaker } of broken) {
+      const { breaker: before, movedUs = 0 } = this.#bodies.get(id) ?? {}
+      const recent = (byRule.get(id) ?? []).filter(({ us }) => us > Math.max(movedUs, nowUs - withinUs(breaker)))
+      if (before !== undefined || recent.length === 0) continue
+      const last = recent.slice(-breaker.failures)
+      this.#failures.set(
+        id,
+        last.map(({ us }) => us)
+      )
+      if (recent.length >= breaker.failures)
+        await this.#open(id, breaker, `${breaker.failures} failures, the last one: ${last.at(-1)!.error}`)
+    }
   }
 
   /** Whether a rule is paused; without an id: the whole reactor. */
@@ -154,7 +195,7 @@ export class Guards {
     const tag = (paused ? reactorPaused : reactorResumed)(rule)
     const event = this.#o.events.prepare(tag, { ...(rule === null ? {} : { rule }), user }, { source })
     try {
-      await this.#o.store.control(this.#state(id), paused ? 'pause' : 'resume', [event])
+      await this.#keep(id, paused ? 'pause' : 'resume', [event])
     } catch (error) {
       const { paused: _, ...now } = this.#bodies.get(id) ?? {}
       this.#bodies.set(id, before.paused === undefined ? now : { ...now, paused: before.paused })
@@ -208,19 +249,19 @@ export class Guards {
     await this.#move(rule, null, [this.#o.events.prepare(reactorBreaker(rule), data, { source: 'reactor' })])
   }
 
-  async #failed(
-    rule: string,
-    { failures, within = MINUTE_US / 1e6, rest = MINUTE_US / 1e6 }: NonNullable<RuleOptions['breaker']>,
-    why: string,
-    trial: boolean
-  ): Promise<void> {
+  async #failed(rule: string, breaker: NonNullable<RuleOptions['breaker']>, why: string, trial: boolean): Promise<void> {
+    const { failures } = breaker
     const nowUs = this.#o.clock.nowUs()
-    const recent = [...this.#recent(rule).filter(us => us > nowUs - durationUs(within)!), nowUs]
+    const recent = [...this.#recent(rule).filter(us => us > nowUs - withinUs(breaker)), nowUs]
     this.#failures.set(rule, recent.slice(-failures))
     if (!trial && recent.length < failures) return
+    await this.#open(rule, breaker, trial ? `the event that was tried failed: ${why}` : `${failures} failures, the last one: ${why}`)
+  }
+
+  async #open(rule: string, { rest = MINUTE_US / 1e6 }: NonNullable<RuleOptions['breaker']>, why: string): Promise<void> {
+    const nowUs = this.#o.clock.nowUs()
     this.#failures.delete(rule)
-    const reason = trial ? `the event that was tried failed: ${why}` : `${failures} failures, the last one: ${why}`
-    const breaker = { state: 'open', sinceUs: nowUs, untilUs: nowUs + durationUs(rest)!, reason: reason.slice(0, 500) } as const
+    const breaker = { state: 'open', sinceUs: nowUs, untilUs: nowUs + durationUs(rest)!, reason: why.slice(0, 500) } as const
     const data = { rule, state: 'open', reason: breaker.reason, until: stampOf(breaker.untilUs), user: 'Reactor' }
     await this.#move(rule, breaker, [this.#o.events.prepare(reactorBreaker(rule), data, { source: 'reactor' })])
   }
@@ -231,8 +272,18 @@ export class Guards {
 
   async #move(rule: string, breaker: Breaker | null, events: readonly NewEvent[]): Promise<void> {
     const { breaker: _, ...rest } = this.#bodies.get(rule) ?? {}
-    this.#bodies.set(rule, breaker === null ? rest : { ...rest, breaker })
-    await this.#o.store.control(this.#state(rule), null, events)
+    const body = { ...rest, movedUs: this.#o.clock.nowUs() }
+    this.#bodies.set(rule, breaker === null ? body : { ...body, breaker })
+    await this.#keep(rule, null, events)
+  }
+
+  #keep(rule: string, act: 'pause' | 'resume' | null, events: readonly NewEvent[]): Promise<void> {
+    const writing = this.#o.store.control(this.#state(rule), act, events).finally(() => {
+      this.#writing.delete(writing)
+      this.#written++
+    })
+    this.#writing.add(writing)
+    return writing
   }
 
   #put(rule: string, change: Partial<Body>): void {
@@ -244,6 +295,14 @@ export class Guards {
     const body = this.#bodies.get(rule) ?? {}
     return { rule, paused: body.paused !== undefined, body }
   }
+}
+
+function hasBreaker(rule: GuardedRule): rule is GuardedRule & { readonly breaker: NonNullable<RuleOptions['breaker']> } {
+  return rule.breaker !== null
+}
+
+function withinUs({ within = MINUTE_US / 1e6 }: NonNullable<RuleOptions['breaker']>): number {
+  return durationUs(within)!
 }
 
 function after(seq: Seq, cause: Cause | null): Cause {

@@ -89,7 +89,8 @@ export class Reactor {
     const errors = new ReactorErrors(events, store.events.epoch)
     this.#errors = errors
     const ruleOf = (id: string) => this.#rules?.find(id) ?? null
-    this.guards = new Guards({ store: store.reactions, events, clock, ruleOf, log })
+    const rules = () => this.#rules?.all() ?? []
+    this.guards = new Guards({ store: store.reactions, events, clock, ruleOf, rules, log })
     const { guards } = this
     const retryOf = (id: string) => ruleOf(id)?.retry ?? null
     const released = () => this.#performer.look()
@@ -122,6 +123,7 @@ export class Reactor {
     this.#planner = new Planner({ ...of, maxDepth: config.reactor_max_depth })
     // Before anything is done: a reactor that was paused does nothing.
     await guards.load()
+    await guards.recall()
     await this.#endInterrupted()
     this.#settler.start()
     this.#performer.start()

@@ -373,6 +373,13 @@ export interface RuleState {
   readonly body: unknown
 }
 
+/** Something that a rule asked for and that failed: when, and why. */
+export interface RuleFailure {
+  readonly rule: string
+  readonly us: number
+  readonly error: string
+}
+
 /** What changes together with the plans of some events. */
 export interface PlanChanges {
   readonly windows?: readonly WindowRecord[]
@@ -479,6 +486,8 @@ export interface ReactionStore {
   /** Windows that an event is in; `reacted`: the event at which they were reacted to, null while they are open. */
   windowsOf(event: Seq): Promise<readonly { readonly rule: string; readonly first: Seq; readonly reacted: Seq | null }[]>
   states(): Promise<readonly RuleState[]>
+  /** Reactions that failed or are dead, and plans that could not be rendered, since then: the newest ones, oldest first, `limit` at most. */
+  failures(afterUs: number, limit: number): Promise<readonly RuleFailure[]>
   /**
    * Keeps a rule's state, with its events. `pause`: its plans and planned reactions wait from now on; `resume`: they go on. (Pausing the reactor
    * itself, rule '', holds nothing here.)

@@ -32,6 +32,7 @@ export function reactionContract(t: Test, open: OpenStore): void {
   dispatching(t, open)
   settling(t, open)
   looking(t, open)
+  failing(t, open)
   trimming(t, open)
   windows(t, open)
   lines(t, open)
@@ -209,6 +210,34 @@ function looking(t: Test, open: OpenStore): void {
     t.strictSame(await list({ state: 'planned', rule: 'r' }), [a])
     t.strictSame(await list({ rule: 'none' }), [])
   })
+}
+
+function failing(t: Test, open: OpenStore): void {
+  t.test(
+    'failures are on record by rule and time: what was called and failed, or given up; not what a guard stopped or what goes on',
+    async t => {
+      const { store, reopen } = await open(t)
+      const calls = [call('failed'), call('dead'), call('fine'), call('open')]
+      const [failed, dead, fine] = ids(await rendered(store.reactions, 1, calls))
+      const settle = (id: number, state: 'failed' | 'dead' | 'succeeded', error: string | null, us: number) =>
+        store.reactions.settle(id, { state }, error, us, [])
+      await settle(failed!, 'failed', 'it raised', NOW + 2)
+      await settle(dead!, 'dead', 'no minion', NOW + 4)
+      await settle(fine!, 'succeeded', null, NOW + 5)
+      await store.reactions.plan([plan(2, { rule: 'q' }), plan(3), plan(4, { blocked: 'rate_limit', error: 'blocked' })], 4)
+      const [unrendered, again] = ids(await store.reactions.openPlans(NOW, 10))
+      await store.reactions.renderFailed(unrendered!, 'line 1', null, NOW + 3, [])
+      await store.reactions.renderFailed(again!, 'line 2', NOW + 9, NOW + 3, [])
+      const { reactions } = await reopen()
+      t.strictSame(await reactions.failures(NOW, 10), [
+        { rule: 'r', us: NOW + 2, error: 'it raised' },
+        { rule: 'q', us: NOW + 3, error: 'line 1' },
+        { rule: 'r', us: NOW + 4, error: 'no minion' }
+      ])
+      t.match(await reactions.failures(NOW + 2, 10), [{ us: NOW + 3 }, { us: NOW + 4 }])
+      t.match(await reactions.failures(NOW, 1), [{ us: NOW + 4 }])
+    }
+  )
 }
 
 function trimming(t: Test, open: OpenStore): void {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import t, { type Test as TapTest } from 'tap'
-import { history } from '../helpers/crash-rounds.js'
+import { history } from '../helpers/history.js'
 import { lowstate, startMinion } from '../helpers/minion.js'
 import { type BrineProcess, readEvents, type StreamedEvent, startBrine, tempData } from '../helpers/server.js'
 

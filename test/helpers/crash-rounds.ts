@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { allReactions, history, type ShownReaction } from './history.js'
 import { type BrineProcess, type StreamedEvent, startBrine } from './server.js'
 
 export interface CrashReport {
@@ -73,24 +74,6 @@ async function settled(brine: BrineProcess): Promise<void> {
   }
 }
 
-interface ShownReaction {
-  readonly event: string
-  readonly jid: string
-  readonly state: string
-}
-
-/** What the reactor has on record, page by page. */
-async function allReactions(brine: BrineProcess): Promise<ShownReaction[]> {
-  const found: ShownReaction[] = []
-  for (let before = ''; ; ) {
-    const answer = await brine.fetch(`/reactor/reactions?limit=1000${before}`)
-    const { reactions, next } = (await answer.json()) as { reactions: ShownReaction[]; next?: number }
-    found.push(...reactions)
-    if (next === undefined) return found
-    before = `&before=${next}`
-  }
-}
-
 /** Every hook has one reaction on record, under the job id that was published, and none is left half done. */
 function misplanned(events: readonly StreamedEvent[], reactions: readonly ShownReaction[]): string[] {
   const violations: string[] = []
@@ -106,20 +89,6 @@ function misplanned(events: readonly StreamedEvent[], reactions: readonly ShownR
     if (planned.get(id) !== 1) violations.push(`hook event ${id} has ${planned.get(id) ?? 0} reactions on record`)
   }
   return violations
-}
-
-/** The whole log, page by page. */
-export async function history(brine: BrineProcess): Promise<StreamedEvent[]> {
-  const events: StreamedEvent[] = []
-  let since = 'earliest'
-  for (;;) {
-    const answer = await brine.fetch(`/events?since=${since}&limit=1000`, { headers: { accept: 'application/x-ndjson' } })
-    if (!answer.ok) throw new Error(`history: ${answer.status} ${await answer.text()}`)
-    const page = (await answer.text()).split('\n').filter(Boolean)
-    for (const line of page) events.push(JSON.parse(line) as StreamedEvent)
-    if (page.length < 1000) return events
-    since = events.at(-1)!.id
-  }
 }
 
 function judge(events: readonly StreamedEvent[], acknowledged: ReadonlySet<number>, rounds: number): CrashReport {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { ReactionRecord } from '../../src/store/store.js'
+import type { ReactionRecord, Store } from '../../src/store/store.js'
 import { type ReactorBench, reactorBench } from '../helpers/reactor.js'
 
 const me = { user: 'ada', source: 'user:ada' } as const
@@ -173,6 +173,23 @@ t.test('events beyond the rate limit are blocked, told of once, on record with t
   t.equal((await bench.reactions(count(5))).length, 5)
 })
 
+/** The store as a process sees it that ends before a call of this method of its reactions gets there. */
+function withoutAnswer(store: Store, method: keyof Store['reactions']): Store {
+  const { reactions } = store
+  return laidAround(store, {
+    reactions: laidAround(reactions, { [method]: () => new Promise(() => {}) })
+  })
+}
+
+function laidAround<T extends object>(target: T, replaced: object): T {
+  return new Proxy(target, {
+    get(_, name) {
+      const value = Reflect.get(replaced, name) ?? Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
+}
+
 const FAIL = 'fail_{{ data.n }}:\n  runner.test.{{ "arg" if data.ok else "nosuch" }}:\n    - args: [{n: {{ data.n }}}]\n'
 
 t.test(
@@ -231,6 +248,75 @@ t.test('an open breaker is open after a restart, and closes by hand', async t =>
   await second.reactor.guards.setBreaker(id, 'closed', me)
   await fire(second, 2)
   t.strictSame(seen(await second.reactions(count(1))), [[2]])
+})
+
+t.test('failures before a restart count for the breaker; a breaker that moved counts from there', async t => {
+  const reactor = [{ 'n/*': { sls: 'DIR/fail.sls', breaker: { failures: 3, within: '1m', rest: '30s' } } }]
+  const failed = (n: number) => (reactions: readonly ReactionRecord[]) => reactions.filter(({ state }) => state === 'dead').length >= n
+  const first = await reactorBench(t, { files: { 'fail.sls': FAIL }, reactor })
+  const { id } = first.reactor.rules.all()[0]!
+  const shown = ({ reactor }: ReactorBench) => reactor.guards.shown(id).breaker
+  await first.fire('n/1', { n: 1, ok: false })
+  await first.reactions(failed(1))
+  first.clock.pass(50)
+  await first.fire('n/2', { n: 2, ok: false })
+  await first.reactions(failed(2))
+  await first.kill()
+
+  const second = await reactorBench(t, { reactor, after: first })
+  t.match(shown(second), { state: 'closed', failures: 2 })
+  await second.fire('n/3', { n: 3, ok: false })
+  await second.event(({ tag, data }) => tag === `salt/reactor/${id}/breaker` && data.state === 'open')
+  await second.reactor.guards.setBreaker(id, 'closed', me)
+  await second.kill()
+
+  first.clock.pass(1)
+  const third = await reactorBench(t, { reactor, after: first })
+  t.match(shown(third), { state: 'closed', failures: 0 }, 'what it was closed after is forgiven')
+  await third.fire('n/4', { n: 4, ok: false })
+  await third.reactions(failed(4))
+  await third.kill()
+
+  first.clock.pass(61)
+  const fourth = await reactorBench(t, { reactor, after: first })
+  t.match(shown(fourth), { state: 'closed', failures: 0 }, 'what is too long ago counts no more')
+})
+
+t.test('a breaker that a crash kept from opening opens with the next start', async t => {
+  const reactor = [{ 'n/*': { sls: 'DIR/fail.sls', breaker: { failures: 2 } } }]
+  const first = await reactorBench(t, {
+    files: { 'fail.sls': FAIL },
+    reactor,
+    store: store => withoutAnswer(store, 'control')
+  })
+  const { id } = first.reactor.rules.all()[0]!
+  for (const n of [1, 2]) await first.fire(`n/${n}`, { n, ok: false })
+  await first.reactions(all => all.filter(({ state }) => state === 'dead').length === 2)
+  await first.kill()
+  const second = await reactorBench(t, { reactor, after: first })
+  t.match(second.reactor.guards.shown(id).breaker, {
+    state: 'open',
+    reason: /2 failures, the last one: runner function .* is not available/
+  })
+  const told = (await second.log()).filter(({ tag }) => tag === `salt/reactor/${id}/breaker`)
+  t.match(told, [{ data: { state: 'open' } }])
+})
+
+t.test('the count of a rate limit goes on over a restart, and so does its time', async t => {
+  const reactor = rule({ rate_limit: { limit: 2, per: '1m' } })
+  const first = await reactorBench(t, { files, reactor })
+  await fire(first, 1)
+  await first.reactions(count(1))
+  await first.kill()
+  const second = await reactorBench(t, { reactor, after: first })
+  await fire(second, 2, 3)
+  await planned(second)
+  t.match(await second.store.reactions.plans({ state: 'blocked', limit: 10 }), [{ blocked: 'rate_limit' }])
+  await second.kill()
+  first.clock.pass(61)
+  const third = await reactorBench(t, { reactor, after: first })
+  await fire(third, 4)
+  t.strictSame(seen(await third.reactions(count(3))).sort(), [[1], [2], [4]])
 })
 
 t.test('concurrency: so many events of a key are worked on at a time, their jobs included, also over a crash', async t => {

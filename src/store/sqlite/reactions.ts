@@ -15,6 +15,7 @@ import type {
   ReactionState,
   ReactionStore,
   Redrive,
+  RuleFailure,
   RuleState,
   WindowRecord
 } from '../store.js'
@@ -389,6 +390,7 @@ export function reactionReads(db: Database) {
     'reactions.texts': (event: Seq): [plan: number, text: string][] => texts.all(event) as [number, string][],
     'reactions.plans': planSearch(db),
     'reactions.list': reactionSearch(db),
+    'reactions.failures': failureSearch(db),
     ...windowReads(db)
   }
 }
@@ -457,6 +459,18 @@ function reactionSearch(db: Database) {
   }
 }
 
+/** The conditions are those of the indexes `reactions_failed` and `plans_failed`. A plan that was dead from the beginning was never attempted. */
+function failureSearch(db: Database) {
+  const newest = db.prepare(
+    `SELECT rule, us, coalesce(error, '') AS error FROM (
+       SELECT rule, changed_us AS us, error FROM reactions WHERE state IN ('failed', 'dead') AND changed_us > @afterUs
+       UNION ALL
+       SELECT rule, changed_us AS us, error FROM plans WHERE state = 'dead' AND attempts > 0 AND changed_us > @afterUs
+     ) ORDER BY us DESC LIMIT @limit`
+  )
+  return ([afterUs, limit]: [afterUs: number, limit: number]): RuleFailure[] => newest.all({ afterUs, limit }).reverse() as RuleFailure[]
+}
+
 function planSearch(db: Database) {
   return (query: PlanQuery): PlanRow[] => {
     const { state } = query
@@ -507,6 +521,10 @@ export class SqliteReactions implements ReactionStore {
     return (await this.#readers.ask('reactions.states', null)).map(([rule, paused, body]) => {
       return { rule, paused: paused === 1, body: JSON.parse(body) as unknown }
     })
+  }
+
+  async failures(afterUs: number, limit: number): Promise<readonly RuleFailure[]> {
+    return this.#readers.ask('reactions.failures', [afterUs, limit])
   }
 
   async control(state: RuleState, act: 'pause' | 'resume' | null, events: readonly NewEvent[]): Promise<void> {
