@@ -53,16 +53,25 @@ export function mapping(value: unknown, name: string): Mapping {
   throw new InvocationError(`${name} must be a mapping, not ${pyRepr(value)}`)
 }
 
-/** The value at a path of keys (`a:b:0`), or undefined. List items are reached by their index. */
+/**
+ * The value at a path of keys (`a:b:0`), or undefined. A list is entered through the first of its mappings that has the key, else by index, which
+ * counts from the end when negative (Salt's traverse_dict_and_list).
+ */
 export function traverse(data: unknown, path: string, delimiter = ':'): unknown {
   let here: unknown = data
   for (const key of path.split(delimiter)) {
-    if (Array.isArray(here) && /^\d+$/.test(key)) here = here[Number(key)]
+    if (Array.isArray(here)) here = within(here, key)
     else if (isMapping(here) && Object.hasOwn(here, key)) here = here[key]
     else return undefined
     if (here === undefined) return undefined
   }
   return here
+}
+
+function within(list: readonly unknown[], key: string): unknown {
+  const mapping = list.find((item): item is Mapping => isMapping(item) && Object.hasOwn(item, key))
+  if (mapping) return mapping[key]
+  return /^-?\d{1,9}$/.test(key) ? list.at(Number(key)) : undefined
 }
 
 /** Sets `target[key] = value` as an own property, also for names such as `__proto__`. */

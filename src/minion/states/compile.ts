@@ -1,12 +1,11 @@
 /** High data to low data: checks, extend, requisites put into others, exclude, names, order. Rules and texts are Salt's. */
 import { compileGlob } from '../../tags/glob.js'
+import { pyStr } from '../modules/python.js'
 import { isMapping, type Mapping, setOwn } from '../modules/values.js'
 import type { Extension, High, HighData } from './high.js'
 import { type Low, REQUISITES, REQUISITES_IN } from './state.js'
 
 const MERGED: ReadonlySet<string> = new Set([...REQUISITES, ...REQUISITES_IN, 'listen', 'use'])
-/** Requisites whose form is checked before anything runs. */
-const CHECKED: ReadonlySet<string> = new Set(MERGED)
 
 export interface Compiled {
   readonly chunks: Low[]
@@ -131,27 +130,28 @@ function verifyArgument(at: Place, arg: Mapping, requirements: Map<string, strin
   const errors: string[] = []
   if (key === 'names' && !Array.isArray(arg.names))
     errors.push(`The 'names' argument in state '${at.id}' in SLS '${at.sls}' needs to be formed as a list`)
-  if (key !== undefined && CHECKED.has(key)) errors.push(...verifyRequisite(at, key, arg[key], requirements))
+  if (key === undefined || !MERGED.has(key)) return errors
+  errors.push(...verifyRequisite(at, key, arg[key], requirements))
   if (Object.keys(arg).length !== 1) errors.push(`Multiple dictionaries defined in argument of state '${at.id}' in SLS '${at.sls}'`)
   return errors
 }
 
 function verifyRequisite(at: Place, key: string, value: unknown, requirements: Map<string, string>): string[] {
   if (!Array.isArray(value))
-    return key.endsWith('_in') ? [] : [`The ${key} statement in state '${at.id}' in SLS '${at.sls}' needs to be formed as a list`]
+    return key.endsWith('_in') && isMapping(value)
+      ? []
+      : [`The ${key} statement in state '${at.id}' in SLS '${at.sls}' needs to be formed as a list`]
   return value.flatMap(item => {
     if (typeof item === 'string') return []
     const [entry, ...more] = isMapping(item) ? Object.entries(item) : []
-    if (!entry || more.length > 0)
-      return [`Requisite declaration ${JSON.stringify(item)} in SLS ${at.sls} is not formed as a single key dictionary`]
+    if (!entry || more.length > 0) return [`Requisite declaration ${pyStr(item)} in SLS ${at.sls} is not formed as a single key dictionary`]
     const [kind, name] = entry
     if (kind.includes('.')) {
       return [
         `Invalid requisite type '${kind}' in state '${at.id}', in SLS '${at.sls}'. Requisite types must not contain dots, did you mean '${kind.slice(0, kind.indexOf('.'))}'?`
       ]
     }
-    if (typeof name !== 'string' && typeof name !== 'number')
-      return [`Illegal requisite "${JSON.stringify(name)}" in SLS ${at.sls}, please check your syntax.`]
+    if (typeof name !== 'string' && typeof name !== 'number') return [`Illegal requisite "${pyStr(name)}", please check your syntax.\n`]
     return ['require', 'watch', 'prereq', 'onchanges'].includes(key) ? recursion(at, kind, String(name), requirements) : []
   })
 }
@@ -188,9 +188,11 @@ function extensionsOf(data: HighData, from: Declared, arg: Mapping): Extension[]
   const [key] = Object.keys(arg)
   if (key === undefined) return []
   const own = { [from.state]: from.id }
-  if (key === 'use') return targetsOf(data, arg[key], from.body).flatMap(target => used(data, target, from))
-  if (key === 'use_in') return targetsOf(data, arg[key], from.body).flatMap(target => used(data, from, target))
-  if (key === 'prereq') return targetsOf(data, arg[key], from.body).map(target => extension(target, 'prerequired', own, from.body))
+  if (key === 'use') return found(data, arg[key]).flatMap(target => used(data, target, from))
+  if (key === 'use_in') return found(data, arg[key]).flatMap(target => used(data, from, target))
+  // A state that is not there is found while the states run, which says so in the words that `require` has for it.
+  if (key === 'prereq') return found(data, arg[key]).map(target => extension(target, 'prerequired', own, from.body))
+  if (key === 'listen_in') return found(data, arg[key]).map(target => extension(target, 'listen', own, from.body))
   if (!REQUISITES_IN.includes(key)) return []
   const kind = key.slice(0, -'_in'.length)
   return targetsOf(data, arg[key], from.body).flatMap(target => [
@@ -203,17 +205,38 @@ function extension(target: Declared, kind: string, requisite: Mapping, from: Map
   return { id: target.id, body: { [target.state]: [{ [kind]: [requisite] }], __sls__: from.__sls__, __env__: from.__env__ } }
 }
 
-/** The states that a list of requisites names: by type and id or name, by id alone, or all of an SLS file. One that is not there stays as it is. */
+/** The states that a list of requisites names: by type and id or name, by id alone, or all of an SLS file. */
+function found(data: HighData, value: unknown): Declared[] {
+  return named(value).flatMap(([kind, name]) => lookUp(data, kind, name))
+}
+
+/** The same, and what is named by its type and is not there stays as it is, so that extending it fails. An id alone is passed over, as in Salt. */
 function targetsOf(data: HighData, value: unknown, from: Mapping): Declared[] {
-  return (isMapping(value) ? Object.entries(value).map(([kind, name]) => ({ [kind]: name })) : asList(value)).flatMap(item => {
-    const [kind, name] = isMapping(item) ? (Object.entries(item)[0] ?? ['id', '']) : ['id', item]
-    const found = [...data].flatMap(([id, body]) =>
-      Object.keys(body)
-        .filter(state => !state.startsWith('__') && isMeant({ id, body, state }, kind, String(name)))
-        .map(state => ({ id, body, state }))
-    )
-    return found.length > 0 ? found : [{ id: String(name), body: from, state: kind }]
+  return named(value).flatMap(([kind, name]) => {
+    const there = lookUp(data, kind, name)
+    return there.length > 0 || kind === 'id' ? there : [{ id: name, body: from, state: kind }]
   })
+}
+
+/** Pairs of a type (`id`: any) and a name. */
+function named(value: unknown): [string, string][] {
+  const items = isMapping(value) ? Object.entries(value).map(([kind, name]) => ({ [kind]: name })) : asList(value)
+  return items.map(item => {
+    const [kind, name] = isMapping(item) ? (Object.entries(item)[0] ?? ['id', '']) : ['id', item]
+    return [kind, String(name)]
+  })
+}
+
+/** An id alone means the first state that has it, or else the last one of that name, as in Salt. */
+function lookUp(data: HighData, kind: string, name: string): Declared[] {
+  const matches = [...data].flatMap(([id, body]) =>
+    Object.keys(body)
+      .filter(state => !state.startsWith('__') && isMeant({ id, body, state }, kind, name))
+      .map(state => ({ id, body, state }))
+  )
+  if (kind !== 'id') return matches
+  const one = matches.find(({ id }) => id === name) ?? matches.at(-1)
+  return one ? [one] : []
 }
 
 function isMeant({ id, body, state }: Declared, kind: string, name: string): boolean {
@@ -266,7 +289,7 @@ function chunksOf(id: string, body: Mapping, state: string, args: readonly unkno
     if (typeof arg === 'string') functions.push(arg)
     if (!isMapping(arg)) continue
     for (const [key, value] of Object.entries(arg)) {
-      if (key === 'names') for (const name of asList(value)) names.push(name)
+      if (key === 'names') names.push(...new Set(asList(value)))
       else if (key === 'name' && typeof value !== 'string') chunk.name = id
       else if (key !== 'state') setOwn(chunk, key, value)
     }
@@ -274,11 +297,11 @@ function chunksOf(id: string, body: Mapping, state: string, args: readonly unkno
   const [fun] = functions
   if (fun === undefined) return []
   if (names.length === 0) return [{ ...chunk, fun }]
-  return names.map((entry, index) => ({ ...chunk, ...named(entry), fun, name_order: index + 1 }))
+  return names.map((entry, index) => ({ ...chunk, ...ofNames(entry), fun, name_order: index + 1 }))
 }
 
 /** `names: [a, {b: [{mode: 600}]}]` */
-function named(entry: unknown): Mapping {
+function ofNames(entry: unknown): Mapping {
   if (!isMapping(entry)) return { name: String(entry) }
   const [name, args] = Object.entries(entry)[0] ?? ['', []]
   return Object.assign({ name }, ...asList(args).filter(isMapping))

@@ -60,10 +60,12 @@ class SlsRenderer {
   async add(sls: string, saltenv: string, from?: string, depth = 0): Promise<void> {
     const names = await this.#resolve(sls, saltenv)
     if (names.length === 0) {
+      if (from === undefined && !(await this.#ctx.files.listEnvironments()).includes(saltenv))
+        this.high.errors.push(`No matching salt environment for environment '${saltenv}' found`)
       this.high.errors.push(
         from === undefined
           ? `No matching sls found for '${sls}' in env '${saltenv}'`
-          : `Unknown include: Specified SLS ${saltenv}: ${sls} is not available on the salt master in saltenv(s): ${saltenv} `.trim()
+          : `Unknown include: Specified SLS ${saltenv}: ${sls} is not available on the salt master in saltenv(s): ${saltenv} `
       )
     }
     for (const name of names) await this.#addOne(name, saltenv, depth)
@@ -162,7 +164,7 @@ class SlsRenderer {
     }
     for (const [id, declared] of Object.entries(extend)) {
       if (!isMapping(declared)) {
-        this.high.errors.push(`The extension '${id}' in SLS '${sls}' is not a dictionary`)
+        this.high.errors.push(`Extension name '${id}' in SLS '${sls}' is not a dictionary`)
         continue
       }
       const extended = new Map<string, unknown>([[id, declared]])
@@ -210,7 +212,7 @@ class SlsRenderer {
   async #names(saltenv: string): Promise<string[]> {
     return (await this.#list(saltenv))
       .filter(path => path.endsWith('.sls'))
-      .map(nameOf)
+      .map(slsName)
       .sort()
   }
 
@@ -231,7 +233,8 @@ class SlsRenderer {
   }
 }
 
-function nameOf(path: string): string {
+/** `a/b.sls` and `a/b/init.sls` are both `a.b`. */
+export function slsName(path: string): string {
   return path
     .slice(0, -'.sls'.length)
     .replace(/\/init$/, '')

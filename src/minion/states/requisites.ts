@@ -13,7 +13,7 @@ export interface Lost {
 export interface Found {
   readonly requisites: Requisites
   /** Requisites that no state fulfils. */
-  readonly lost: readonly Lost[]
+  readonly lost: Lost[]
 }
 
 /** The states that a state names in its requisites. `watch` of a state that cannot react is `require`. */
@@ -81,18 +81,19 @@ export function decide(requisites: Requisites, results: Results, predicted: Resu
     for (const fact of factsOf(kind as Requisite, outcomes)) facts.add(fact)
   }
   if (facts.has('fail')) return { kind: 'failed', failed: failedNames(requisites, results, predicted) }
-  if (facts.has('pre') && !facts.has('premet')) return { kind: 'skip', comment: 'No changes detected', ran: true }
-  if (facts.has('onfail') && !facts.has('onchangesmet')) {
-    return { kind: 'skip', comment: 'State was not run because onfail req did not change', ran: false }
-  }
-  if (facts.has('onchanges') && !facts.has('onchangesmet')) {
+  if (facts.has('pre')) return facts.has('premet') ? { kind: 'run' } : { kind: 'skip', comment: 'No changes detected', ran: true }
+  const met = facts.has('onchangesmet')
+  if (facts.has('onchanges') && !facts.has('onfail') && !met) {
     return { kind: 'skip', comment: 'State was not run because none of the onchanges reqs changed', ran: false }
+  }
+  if (facts.has('onfail') && !(met && facts.has('change'))) {
+    return { kind: 'skip', comment: 'State was not run because onfail req did not change', ran: false }
   }
   return { kind: facts.has('change') ? 'changed' : 'run' }
 }
 
 function factsOf(kind: Requisite, outcomes: readonly RunResult[]): Set<Fact> {
-  const facts = new Set(outcomes.map(outcome => factOf(kind, outcome)))
+  const facts = new Set(outcomes.flatMap(outcome => factOf(kind, outcome) ?? []))
   const oneIsEnough = kind.endsWith('_any') || kind === 'onfail'
   if (oneIsEnough && (facts.has('met') || facts.has('change'))) {
     facts.delete('fail')
@@ -102,14 +103,17 @@ function factsOf(kind: Requisite, outcomes: readonly RunResult[]): Set<Fact> {
   return facts
 }
 
-function factOf(kind: Requisite, { result, changes }: RunResult): Fact {
+/** null: a state that was not run itself fulfils nothing, and is no failure. */
+function factOf(kind: Requisite, { result, changes, __state_ran__: ran = true }: RunResult): Fact | null {
   const changed = Object.keys(changes).length > 0
-  if (kind.startsWith('onfail')) return result === false ? 'met' : 'onfail'
+  const met = ran ? 'met' : null
+  // In test mode a state that would change something has neither failed nor succeeded; Salt lets `onfail` run then.
+  if (kind.startsWith('onfail')) return result === true ? 'onfail' : met
   if (result === false) return 'fail'
   if (kind.startsWith('onchanges')) return changed ? 'onchangesmet' : 'onchanges'
   if (kind.startsWith('watch') && changed) return 'change'
-  if (kind === 'prereq') return result === null || changed ? 'premet' : 'pre'
-  return 'met'
+  if (kind === 'prereq') return result === null ? 'premet' : 'pre'
+  return met
 }
 
 /** `sls.id` of each requisite that failed. */

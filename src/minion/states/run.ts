@@ -5,7 +5,7 @@
 import type { ModuleContext } from '../context.js'
 import { messageOf } from '../modules/errors.js'
 import { flag, type Mapping } from '../modules/values.js'
-import { callState } from './call.js'
+import { callState, retryOf, withRetry } from './call.js'
 import { findState, watcherOf } from './index.js'
 import { decide, type Found, findRequisites, lostText } from './requisites.js'
 import {
@@ -42,6 +42,8 @@ class StateRun {
   readonly #results = new Map<string, RunResult>()
   /** What states that others have as `prereq` would do. */
   readonly #predicted = new Map<string, RunResult>()
+  /** States that are being predicted, or have been: meeting one again adds nothing. */
+  readonly #predicting = new Set<string>()
   /** States with `parallel` that run now, by tag. */
   readonly #parallel = new Map<string, Promise<void>>()
   readonly #accumulators: StateContext['accumulators'] = new Map()
@@ -64,7 +66,8 @@ class StateRun {
     }
     const beside = this.#parallel.size > 0
     await this.#drain()
-    if (!this.#stopped) await this.#listen()
+    // Salt tells those who listen also when a failed state has ended the run: what has changed has changed.
+    await this.#listen()
     const results = [...this.#results]
     // States that ran beside others ended in any order; they are shown in the order in which they began.
     return Object.fromEntries(beside ? results.sort(([, a], [, b]) => a.__run_num__ - b.__run_num__) : results)
@@ -104,7 +107,8 @@ class StateRun {
     this.#results.set(tagOf(low), complete)
     await this.#reload(low)
     await this.#announce(low, complete)
-    if (complete.result === false && (flag(low.failhard ?? false) || this.#options.failhard)) this.#stopped = true
+    const { test, failhard } = this.#options
+    if (complete.result === false && !test && flag(low.failhard ?? failhard)) this.#stopped = true
   }
 
   /** `reload_grains`, `reload_pillar`: the states behind this one see what it has changed. */
@@ -135,14 +139,14 @@ class StateRun {
     }
   }
 
-  /** Runs the requisites that have not run yet, except what is only predicted. false: they form a ring, or the run has ended. */
-  async #runRequired(low: Low, { requisites }: Found, except?: Low): Promise<boolean> {
+  /** Runs the requisites that have not run yet. false: they form a ring, or the run has ended. */
+  async #runRequired(low: Low, { requisites }: Found): Promise<boolean> {
     for (const [kind, lows] of Object.entries(requisites)) {
       if (kind === 'prereq') continue
       for (const required of lows) {
         const tag = tagOf(required)
         await this.#parallel.get(tag)
-        if (this.#results.has(tag) || required === except) continue
+        if (this.#results.has(tag)) continue
         if (this.#active.has(tag) || required === low) return false
         await this.#runChunk(required)
         await this.#parallel.get(tag)
@@ -152,25 +156,55 @@ class StateRun {
     return true
   }
 
-  /** Asks in test mode what a state would do, after its own requisites have run. `asking` runs before it and is no obstacle. */
+  /** The same for a prediction: what waits for the asking state itself is only predicted, too. */
+  async #runForPrediction(low: Low, { requisites }: Found, asking: Low): Promise<boolean> {
+    for (const [kind, lows] of Object.entries(requisites)) {
+      if (kind === 'prereq') continue
+      for (const required of lows) {
+        if (required === asking || this.#results.has(tagOf(required))) continue
+        if (this.#waitsFor(required, asking)) await this.#predict(required, asking)
+        else if (!(await this.#runRequired(low, { requisites: { [kind]: [required] }, lost: [] }))) return false
+        if (this.#stopped) return false
+      }
+    }
+    return true
+  }
+
+  /** Whether a state can only run after another one. */
+  #waitsFor(low: Low, other: Low, seen = new Set<Low>()): boolean {
+    seen.add(low)
+    const before = Object.values(findRequisites(low, this.#chunks).requisites).flat()
+    return before.some(required => required === other || (!seen.has(required) && this.#waitsFor(required, other, seen)))
+  }
+
+  /**
+   * Asks in test mode what a state would do, after its own requisites have run. `asking` runs before it and is no obstacle. A state that cannot run
+   * because of these has its result at once.
+   */
   async #predict(low: Low, asking: Low): Promise<void> {
     const tag = tagOf(low)
-    if (this.#predicted.has(tag)) return
+    if (this.#predicting.has(tag)) return
+    this.#predicting.add(tag)
     const found = findRequisites(low, this.#chunks)
-    if (found.lost.length > 0 || !(await this.#runRequired(low, found, asking))) {
-      this.#predicted.set(tag, this.#notRun(low, false, lostText(found.lost)))
+    if (found.lost.length > 0 || !(await this.#runForPrediction(low, found, asking))) {
+      this.#predicted.set(tag, this.#notRun(low, false, lostText(found.lost), null))
       return
     }
     const { prerequired: _asking, prereq: _own, ...others } = found.requisites
     const decision = decide(others, this.#results, this.#predicted)
-    if (decision.kind === 'failed')
-      this.#predicted.set(tag, this.#notRun(low, false, `One or more requisite failed: ${decision.failed.join(', ')}`))
-    else if (decision.kind === 'skip') this.#predicted.set(tag, this.#notRun(low, true, decision.comment))
+    if (decision.kind === 'failed') await this.#settleAhead(low, false, `One or more requisite failed: ${decision.failed.join(', ')}`)
+    else if (decision.kind === 'skip') await this.#settleAhead(low, true, decision.comment)
     else {
-      const result = await this.#call(low, low.fun, true, found)
+      const result = await this.#callOnce(low, low.fun, { test: true, found, number: null })
       const reacts = decision.kind === 'changed' && Object.keys(result.changes).length === 0
       this.#predicted.set(tag, reacts ? { ...result, changes: { watch: 'watch' }, result: null } : result)
     }
+  }
+
+  async #settleAhead(low: Low, result: boolean, comment: string): Promise<void> {
+    const outcome = this.#notRun(low, result, comment)
+    this.#predicted.set(tagOf(low), outcome)
+    await this.#settle(low, result ? { ...outcome, __state_ran__: false } : outcome)
   }
 
   /** A state whose watched states changed: as always, and if that changes nothing, its reaction. */
@@ -181,12 +215,22 @@ class StateRun {
   }
 
   async #call(low: Low, fun: string, test: boolean, found: Found): Promise<RunResult> {
+    const once = (): Promise<RunResult> => this.#callOnce(low, fun, { test, found, number: this.#number++ })
+    const retry = retryOf(low.retry)
+    return retry ? withRetry(retry, this.#context(low, test, found), once) : once()
+  }
+
+  /** `number`: its `__run_num__`; a prediction has none. */
+  async #callOnce(
+    low: Low,
+    fun: string,
+    { test, found, number }: { test: boolean; found: Found; number: number | null }
+  ): Promise<RunResult> {
     const begin = performance.now()
-    const number = this.#number++
     const restore = setUmask(low.umask)
     try {
       const result = await callState(this.#context(low, test, found), fun)
-      return this.#finished(low, result, begin, number)
+      return this.#finished(low, result, begin, number ?? this.#number)
     } finally {
       restore()
     }
@@ -218,28 +262,37 @@ class StateRun {
   }
 
   /** A state that was not called. */
-  #notRun(low: Low, result: boolean, comment: string): RunResult {
+  #notRun(low: Low, result: boolean, comment: string, number: number | null = this.#number++): RunResult {
     const head = { changes: {}, result, duration: 0, start_time: localTime(performance.now()), comment }
-    return { ...head, __run_num__: this.#number++, __sls__: low.__sls__, __id__: low.__id__, name: low.name }
+    return { ...head, __run_num__: number ?? this.#number, __sls__: low.__sls__, __id__: low.__id__, name: low.name }
   }
 
-  /** `listen`: after all states, the reaction of each state that listens to one with changes. */
+  /** `listen`: after all states, the reaction of each state that listens to one with changes. Whether it has run itself does not matter. */
   async #listen(): Promise<void> {
-    for (const low of this.#chunks) {
-      if (!this.#results.has(tagOf(low))) continue
-      this.#missListened(low)
-      const heard = listened(low, this.#chunks).filter(other => Object.keys(this.#results.get(tagOf(other))?.changes ?? {}).length > 0)
+    const { only = () => true } = this.#options
+    for (const low of this.#chunks.filter(only)) {
+      const heard = listened(low, this.#chunks).filter(other => this.#changed(other))
       if (heard.length === 0 || !findState(low.state, 'mod_watch')) continue
       const plain = Object.fromEntries(Object.entries(low).filter(([key]) => !LISTENER_DROPS.has(key))) as Mapping
       const listener = { ...plain, sfun: low.fun, fun: 'mod_watch', __id__: `listener_${low.__id__}` } as unknown as Low
       if (this.#results.has(tagOf(listener))) continue
       await this.#settle(listener, await this.#call(listener, 'mod_watch', this.#options.test, { requisites: { watch: heard }, lost: [] }))
     }
+    for (const low of this.#chunks.filter(only)) this.#missListened(low)
   }
 
-  /** What a state listens to and is not there has a result of its own, as in Salt. */
+  #changed(low: Low): boolean {
+    return Object.keys(this.#results.get(tagOf(low))?.changes ?? {}).length > 0
+  }
+
+  /**
+   * What a state listens to and is not there has a result of its own, as in Salt; so has a state that should listen to one with changes. One that is
+   * named by its id alone is passed over.
+   */
   #missListened(low: Low): void {
-    for (const { key, value } of findRequisites(listeningLow(low), this.#chunks).lost) {
+    const missing = findRequisites(listeningLow(low, low.listen), this.#chunks).lost
+    if (this.#changed(low)) missing.push(...findRequisites(listeningLow(low, low.listen_in), this.#chunks).lost)
+    for (const { key, value } of missing.filter(lost => lost.key !== 'id')) {
       const head = {
         comment: `Referenced state ${key}: ${value} does not exist`,
         name: `listen_${key}:${value}`,
@@ -273,17 +326,17 @@ function allKinds(requisites: Requisites): Requisites {
   return Object.fromEntries(REQUISITES.map(kind => [kind, requisites[kind] ?? []]))
 }
 
-const LISTENER_DROPS: ReadonlySet<string> = new Set([...REQUISITES, ...REQUISITES_IN, 'listen', 'onlyif', 'unless', 'creates'])
+const LISTENER_DROPS: ReadonlySet<string> = new Set([...REQUISITES, ...REQUISITES_IN, 'listen'])
 
 /** The states that a state listens to. */
-function listened(low: Low, chunks: readonly Low[]): Low[] {
-  return [...(findRequisites(listeningLow(low), chunks).requisites.require ?? [])]
+function listened(low: Low, chunks: readonly Low[]): readonly Low[] {
+  return findRequisites(listeningLow(low, low.listen), chunks).requisites.require ?? []
 }
 
 /** The state as if it had only what it listens to as its requisites. */
-function listeningLow(low: Low): Low {
+function listeningLow(low: Low, listen: unknown): Low {
   const plain = Object.fromEntries(Object.entries(low).filter(([key]) => !LISTENER_DROPS.has(key)))
-  return (low.listen === undefined ? plain : { ...plain, require: low.listen }) as unknown as Low
+  return (listen === undefined ? plain : { ...plain, require: listen }) as unknown as Low
 }
 
 /** Sets the umask for a state; returns its undo. */

@@ -107,6 +107,7 @@ export const INTERNAL_KEYWORDS: ReadonlySet<string> = new Set([
     'fun',
     'state',
     'check_cmd',
+    'cmd_opts_exclude',
     'failhard',
     'onlyif',
     'unless',

@@ -60,7 +60,7 @@ t.test('include: relative names, environments, globs, each file once; what is no
   const minion = await minionTest(t, { files: { 'x.sls': 'include: [nix]\n' } })
   t.match(await minion.run('state.apply', 'x'), {
     retcode: 1,
-    return: ['Unknown include: Specified SLS base: nix is not available on the salt master in saltenv(s): base']
+    return: ['Unknown include: Specified SLS base: nix is not available on the salt master in saltenv(s): base ']
   })
 })
 
@@ -123,6 +123,19 @@ t.test('names: one chunk each, with their own arguments', async t => {
   )
 })
 
+t.test('several arguments may stand in one item of the list, as in Salt', async t => {
+  const [chunk] = await low(t, { 'x.sls': 'a:\n  test.configurable_test_state:\n    - name: x\n      comment: y\n' })
+  t.match(chunk, { name: 'x', comment: 'y', __id__: 'a' })
+})
+
+t.test('a name that stands twice in names is one state', async t => {
+  const chunks = await low(t, { 'x.sls': 'a:\n  test.nop:\n    - names: [b, c, b]\n' })
+  t.same(
+    chunks.map(({ name }) => name),
+    ['b', 'c']
+  )
+})
+
 t.test('what is wrong with a file is said in the words of Salt, all at once', async t => {
   const wrong: [string, RegExp][] = [
     ['a:\n  test.nop:\n', /contains a short declaration \(test\.nop\) with a trailing colon/],
@@ -131,7 +144,10 @@ t.test('what is wrong with a file is said in the words of Salt, all at once', as
     ['a:\n  test.nop:\n    - require: {test: b}\n', /^The require statement in state 'a' in SLS 'x' needs to be formed as a list$/],
     ['a:\n  test.nop:\n    - require: [{test: b, file: c}]\n', /is not formed as a single key dictionary$/],
     ['a:\n  test.nop:\n    - require: [{test.nop: b}]\n', /^Invalid requisite type 'test\.nop'.* did you mean 'test'\?$/],
-    ['a:\n  test.nop:\n    - name: x\n      comment: y\n', /^Multiple dictionaries defined in argument of state 'a' in SLS 'x'$/],
+    ['a:\n  test.nop:\n    - require: [b]\n      name: y\n', /^Multiple dictionaries defined in argument of state 'a' in SLS 'x'$/],
+    ['a:\n  test.nop:\n    - require: [{test: [b]}]\n', /^Illegal requisite "\['b'\]", please check your syntax\.\n$/],
+    ['a:\n  test.nop:\n    - require: [1]\n', /^Requisite declaration 1 in SLS x is not formed as a single key dictionary$/],
+    ['extend:\n  a: [1]\n', /^Extension name 'a' in SLS 'x' is not a dictionary$/],
     ['a:\n  test:\n    - name x\n    - nop\n', /has whitespace/],
     ['a: [1]\n', /^ID a in SLS x is not a dictionary$/],
     ['a:\n  file.managed: []\n  file.absent: []\n', /contains multiple state declarations of the same type$/],
@@ -301,4 +317,43 @@ t.test('top file: order puts targets before or behind others', async t => {
     files: { 'top.sls': 'base:\n  "*":\n    - order: 2\n    - last\n  "web*":\n    - order: 1\n    - mid\n  web1:\n    - first\n' }
   })
   t.same(await minion.value('state.show_top'), { base: ['first', 'mid', 'last'] })
+})
+
+t.test(
+  'top file: what it includes counts; base speaks for all environments, another only for its own and only where base does not',
+  async t => {
+    const minion = await minionTest(t, {
+      files: {
+        'top.sls': 'include: [tops.*]\nbase:\n  "*": [a]\ndev:\n  "*": [of_base]\n',
+        'tops/more.sls': 'base:\n  "web*": [b]\n  "db*": [c]\n',
+        '../dev/top.sls': 'dev:\n  "*": [ignored]\n',
+        '../qa/top.sls': 'qa:\n  "*": [own]\nbase:\n  "*": [ignored]\n'
+      }
+    })
+    const { file_roots } = minion.options
+    Object.assign(file_roots, { dev: [`${minion.dir}/dev`], qa: [`${minion.dir}/qa`] })
+    t.same(await minion.value('state.show_top'), { base: ['a', 'b'], dev: ['of_base'], qa: ['own'] })
+  }
+)
+
+t.test('top file: mistakes in the words of Salt', async t => {
+  const wrong: [string, string][] = [
+    ['- a\n', 'Top data was not formed as a dict'],
+    ['base: [a]\n', 'The top file matches for saltenv base are not formatted as a dict'],
+    ['base:\n  "*": a\n', 'Malformed topfile (state declarations not formed as a list)'],
+    ['base:\n  "*": [""]\n', 'Environment base contains an empty sls index'],
+    ['base:\n  "*": [match: ]\n', "Improperly formatted top file matcher in saltenv base: {'match': None} file"]
+  ]
+  for (const [top, message] of wrong) {
+    const minion = await minionTest(t, { files: { 'top.sls': top, 'a.sls': 'a: test.nop' } })
+    t.match(await minion.run('state.highstate'), { retcode: 1, return: [message] }, top)
+  }
+})
+
+t.test('an environment that is not there is said to be so', async t => {
+  const minion = await minionTest(t, { files: { 'x.sls': 'a: test.nop' } })
+  t.same((await minion.run('state.apply', 'x', kw({ saltenv: 'nix' }))).return, [
+    "No matching salt environment for environment 'nix' found",
+    "No matching sls found for 'x' in env 'nix'"
+  ])
 })

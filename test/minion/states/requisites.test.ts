@@ -154,6 +154,110 @@ t.test('each kind can be put into another state with _in', async t => {
   t.equal(of.asks!.comment, 'No changes detected', 'asks has `before` as its prereq now')
 })
 
+t.test('prereq without its state fails where it runs, in the words that require has', async t => {
+  const { of } = await apply(t, 'a:\n  test.nop:\n    - prereq: [{test: nix}]\nb:\n  test.nop:\n    - prereq: [{foobar: a}]\n')
+  t.match(of.a, {
+    result: false,
+    comment: 'The following requisites were not found:\n                   prereq:\n                       test: nix\n'
+  })
+  t.match(of.b!.comment, 'foobar: a')
+})
+
+t.test('prereq: what is only predicted has no number of its own; a whole SLS file may be meant, too', async t => {
+  const minion = await minionTest(t, {
+    files: {
+      'x.sls': 'include: [full]\na:\n  cmd.run:\n    - name: echo a\n    - prereq: [{sls: full}]\n',
+      'full.sls': 'b:\n  cmd.run:\n    - name: echo b\nc:\n  cmd.run:\n    - name: echo c\n'
+    }
+  })
+  const results = Object.values((await minion.value('state.apply', 'x')) as Results)
+  t.same(Object.fromEntries(results.map(({ __id__, __run_num__ }) => [__id__, __run_num__])), { a: 0, b: 1, c: 2 })
+})
+
+t.test('prereq, put into others and asked for: the order is that of Salt', async t => {
+  const echo = (id: string, more = ''): string => `${id}:\n  cmd.run:\n    - name: echo ${id}\n${more}`
+  const cases: [string, string, Record<string, number>][] = [
+    ['a chain', echo('A', '    - prereq_in: [{cmd: C}]\n') + echo('B', '    - prereq: [{cmd: C}]\n') + echo('C'), { B: 0, C: 1, A: 2 }],
+    ['by id alone', echo('A', '    - prereq_in: [C]\n') + echo('B', '    - prereq: [C]\n') + echo('C'), { B: 0, C: 1, A: 2 }],
+    [
+      'one before several',
+      echo('A', '    - prereq_in: [{cmd: C}]\n') +
+        echo('B') +
+        echo('C', '    - prereq: [{cmd: B}, {cmd: D}]\n') +
+        echo('D') +
+        echo('E', '    - prereq_in: [{cmd: C}]\n'),
+      { C: 0, A: 1, B: 2, D: 3, E: 4 }
+    ],
+    [
+      'with require',
+      echo('A', '    - prereq_in: [{cmd: C}]\n') + echo('B', '    - require_in: [{cmd: A}]\n') + echo('C', '    - prereq: [{cmd: B}]\n'),
+      { C: 0, B: 1, A: 2 }
+    ]
+  ]
+  for (const [what, sls, wanted] of cases) {
+    const { of } = await apply(t, sls)
+    for (const [id, number] of Object.entries(wanted))
+      t.match(of[id], { __run_num__: number, result: true, comment: `Command "echo ${id}" run` }, `${what}: ${id}`)
+  }
+})
+
+t.test('prereq of a state whose own requisite fails: both fail, each names what failed it, once', async t => {
+  const { of, ids } = await apply(
+    t,
+    'a:\n  test.fail_without_changes\nb:\n  test.nop:\n    - prereq: [c]\nc:\n  test.nop:\n    - require: [a]\n'
+  )
+  t.equal(of.b!.comment, 'One or more requisite failed: x.c')
+  t.equal(of.c!.comment, 'One or more requisite failed: x.a')
+  t.same(ids, ['a', 'c', 'b'])
+})
+
+t.test('prereq in test mode and with a state that never has to run', async t => {
+  const sls =
+    'a:\n  cmd.run:\n    - name: echo a\n    - prereq: [{cmd: b}, {cmd: c}]\nb:\n  cmd.run:\n    - name: echo b\nc:\n  cmd.wait:\n    - name: echo c\n'
+  const { of } = await apply(t, sls)
+  t.match({ a: of.a!.__run_num__, b: of.b!.__run_num__, c: of.c!.__run_num__ }, { a: 0, b: 1, c: 2 })
+  t.match((await apply(t, sls, { test: true })).of.a, { result: null, comment: 'Command "echo a" would have been executed' })
+})
+
+t.test('onfail together with require and onchanges', async t => {
+  const echo = (id: string, more: string): string => `${id}:\n  cmd.run:\n    - name: echo ${id}\n${more}`
+  const { of } = await apply(
+    t,
+    'bad:\n  test.fail_without_changes\ngood:\n  test.succeed_with_changes\n' +
+      echo('b', '    - onfail: [{test: bad}]\n') +
+      echo('c', '    - onfail: [{test: bad}]\n    - require: [{cmd: b}]\n') +
+      echo('e', '    - onfail: [{test: good}]\n    - require: [{cmd: c}]\n') +
+      echo('f', '    - onfail: [{test: good}]\n    - onchanges: [{cmd: b}]\n') +
+      echo('g', '    - onfail_all: [{test: bad}]\n    - require: [{test: good}]\n') +
+      echo('h', '    - onfail_all: [{test: bad}, {test: good}]\n')
+  )
+  for (const id of ['b', 'c', 'g']) t.equal(of[id]!.comment, `Command "echo ${id}" run`)
+  for (const id of ['e', 'f', 'h']) t.equal(of[id]!.comment, 'State was not run because onfail req did not change', id)
+})
+
+t.test('a state that was not run fulfils no require_any of failed ones', async t => {
+  const { of } = await apply(
+    t,
+    'bad:\n  test.fail_without_changes\nn:\n  test.nop\nskipped:\n  test.nop:\n    - onchanges: [{test: n}]\nany:\n  test.nop:\n    - require_any: [{test: bad}, {test: skipped}]\nall:\n  test.nop:\n    - require: [{test: skipped}]\n'
+  )
+  t.match(of.any, { result: false, comment: 'One or more requisite failed: x.bad' })
+  t.ok(ran(of, 'all'), 'but it is no failure')
+})
+
+t.test('onfail in test mode: what would change has not succeeded', async t => {
+  const { of } = await apply(t, 'c:\n  test.succeed_with_changes\nf:\n  test.nop:\n    - onfail: [{test: c}]\n', { test: true })
+  t.ok(ran(of, 'f'))
+})
+
+t.test('a requisite put into an id means its first state; an id that is not there is passed over', async t => {
+  const { of } = await apply(
+    t,
+    'both:\n  test.nop: []\n  cmd.run:\n    - name: echo both\n    - require_in: [{test: after}]\nafter:\n  test.nop:\n    - require_in: [nix]\nbefore:\n  test.nop:\n    - require_in: [both]\n'
+  )
+  t.equal(of.after!.result, true)
+  t.equal(of.before!.result, true)
+})
+
 t.test('putting a requisite into a state that is not there is an error of the file', async t => {
   const minion = await minionTest(t, { files: { 'x.sls': 'a:\n  test.nop:\n    - require_in: [{test: nix}]\n' } })
   t.match(await minion.run('state.apply', 'x'), { retcode: 1, return: [/^Cannot extend ID 'nix' in 'base:x'/] })
@@ -187,6 +291,29 @@ t.test('a ring of requisites is found: at once when two require each other, else
   t.match(await minion.run('state.apply', 'self'), { success: false })
 })
 
+t.test('listen: conditions of the state hold for its reaction, which also comes when failhard has ended the run', async t => {
+  const { of } = await apply(
+    t,
+    'c:\n  test.succeed_with_changes\nnot:\n  test.nop:\n    - onlyif: [exit 1]\n    - listen: [{test: c}]\nbad:\n  test.fail_without_changes:\n    - failhard: True\nlate:\n  test.nop:\n    - listen: [{test: c}]\n'
+  )
+  t.equal(of.listener_not!.comment, 'onlyif condition is false')
+  t.equal(of.listener_late!.comment, 'Watch statement fired.')
+  t.notOk(of.late)
+})
+
+t.test('listen_in of a state that is not there: told only when there was a change; by id alone never', async t => {
+  const keys = async (sls: string): Promise<string[]> => {
+    const minion = await minionTest(t, { files: { 'x.sls': sls } })
+    return Object.keys((await minion.value('state.apply', 'x')) as object)
+  }
+  t.same(await keys('c:\n  test.succeed_with_changes:\n    - listen_in: [{service: nix}]\n'), [
+    'test_|-c_|-c_|-succeed_with_changes',
+    'Listen_Error_|-listen_nix_|-listen_service_|-Listen_Error'
+  ])
+  t.equal((await keys('c:\n  test.nop:\n    - listen_in: [{service: nix}]\n')).length, 1)
+  t.equal((await keys('c:\n  test.succeed_with_changes:\n    - listen_in: [nix]\n    - listen: [nix]\n')).length, 1)
+})
+
 t.test('use: arguments of another state that a state has not itself', async t => {
   const { of } = await apply(
     t,
@@ -203,6 +330,52 @@ t.test('failhard, of a state or of the minion, ends the run', async t => {
     options: { failhard: true }
   })
   t.equal(Object.keys((await minion.value('state.apply', 'x')) as object).length, 1)
+})
+
+t.test('failhard: a state may say no to that of the configuration, and test mode has none', async t => {
+  const minion = await minionTest(t, {
+    files: {
+      'x.sls': 'a:\n  test.fail_without_changes:\n    - failhard: False\nb:\n  test.nop\n',
+      'y.sls':
+        'a:\n  test.configurable_test_state:\n    - result: False\n    - failhard: True\n  cmd.run:\n    - name: echo\n    - cwd: /no/such\n    - failhard: True\nb:\n  test.nop\n'
+    },
+    options: { failhard: true }
+  })
+  t.equal(Object.keys((await minion.value('state.apply', 'x')) as object).length, 2)
+  t.equal(Object.keys((await minion.value('state.apply', 'y')) as object).length, 1)
+  t.equal(Object.keys((await minion.value('state.apply', 'y', kw({ test: true }))) as object).length, 3)
+})
+
+t.test('onlyif and unless together: each says its own, in the words of Salt', async t => {
+  const state = (id: string, onlyif: string, unless: string): string =>
+    `${id}:\n  test.nop:\n    - onlyif: exit ${onlyif}\n    - unless: exit ${unless}\n`
+  const { of } = await apply(t, state('ff', '1', '1') + state('ft', '1', '0') + state('tt', '0', '0') + state('goes', '0', '1'))
+  t.equal(of.ff!.comment, 'onlyif condition is false\nunless condition is false')
+  t.equal(of.ft!.comment, 'onlyif condition is false\nunless condition is true')
+  t.equal(of.tt!.comment, 'onlyif condition is true\nunless condition is true')
+  t.ok(ran(of, 'goes'))
+})
+
+t.test('what is no condition keeps no state from running; an exit code of a function decides, and what it returns', async t => {
+  const cases: [string, boolean][] = [
+    ['onlyif: []', true],
+    ['onlyif: [{}]', true],
+    ['onlyif:', true],
+    ['onlyif: [5]', true],
+    ['unless: []', true],
+    ['unless:', true],
+    ['unless: [{args: [x]}]', true],
+    ['onlyif: [{fun: cmd.run, cmd: "echo x; exit 3", python_shell: True}]', false],
+    ['onlyif: [{fun: cmd.run, cmd: "exit 0", python_shell: True}]', false],
+    ['unless: [{fun: cmd.run, cmd: "echo x; exit 3", python_shell: True}]', true],
+    ['unless: [{fun: test.true}, "exit 0"]', false],
+    ['unless: [{fun: test.true}, "exit 1"]', true],
+    ['onlyif: [{fun: test.kwarg, a: {b: [{c: 1}]}, get_return: "a:b:c"}]', true],
+    ['onlyif: [{fun: test.kwarg, a: {b: 0}, get_return: "a:b"}]', false],
+    ['onlyif: [{fun: test.echo, args: ["no"]}]', true]
+  ]
+  const { of } = await apply(t, cases.map(([condition], i) => `s${i}:\n  test.nop:\n    - ${condition}\n`).join(''))
+  for (const [i, [condition, runs]] of cases.entries()) t.equal(ran(of, `s${i}`), runs, `${condition}: ${of[`s${i}`]!.comment}`)
 })
 
 t.test('onlyif, unless and creates decide whether a state runs', async t => {
@@ -246,6 +419,25 @@ t.test('retry calls again until the wanted result, and tells of each attempt', a
   t.equal(result!.result, true)
   t.equal((await minion.read('count')).length, 6, 'three attempts')
   t.match(result!.comment, /^Attempt 1: Returned a result of "False", with the following comment: .*\nAttempt 2: .*\nCommand ".*" run$/)
+})
+
+t.test('retry: each attempt has a number; values that are none mean the defaults; the conditions are looked at again', async t => {
+  const minion = await minionTest(t)
+  await minion.write(
+    'roots/x.sls',
+    `a:\n  test.fail_without_changes:\n    - retry: {attempts: 3, interval: 0}\nb:\n  test.nop:\n    - retry: {attempts: many, interval: 0, until: "x"}\nc:\n  cmd.run:\n    - name: touch ${minion.dir}/there; exit 1\n    - unless: test -e ${minion.dir}/there\n    - retry: {attempts: 2, interval: 0}\n`
+  )
+  const results = Object.values((await minion.value('state.apply', 'x')) as Results)
+  t.same(
+    results.map(({ __id__, __run_num__ }) => [__id__, __run_num__]),
+    [
+      ['a', 2],
+      ['b', 3],
+      ['c', 5]
+    ]
+  )
+  t.match(results[0]!.comment, /^Attempt 1: .*\nAttempt 2: .*"Failure!"\nFailure!$/)
+  t.match(results[2], { result: true, comment: /\nunless condition is true$/ })
 })
 
 t.test('test=True: results are predictions, requisites see the predicted changes, nothing is done', async t => {
