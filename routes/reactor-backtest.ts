@@ -53,7 +53,8 @@ const Report = Type.Object(
 export const reactorBacktest: FastifyPluginAsyncTypebox = async app => {
   const { services } = app
   const { store, config } = services
-  const backtests = new Backtests({ store, fileRoots: config.file_roots, maxDepth: config.reactor_max_depth })
+  const roots = { fileRoots: config.file_roots, reactorRoots: config.reactor_roots }
+  const backtests = new Backtests({ store, ...roots, maxDepth: config.reactor_max_depth })
   const schema = {
     tags: ['reactor'],
     security: TOKEN,

@@ -23,7 +23,11 @@ const Status = Type.Object(
   {
     paused: Paused,
     lag: Type.Integer({ description: 'Events not matched yet' }),
-    open: Type.Integer({ description: 'Plans not worked on yet' }),
+    open: Type.Integer({ description: 'Plans that are being worked on, or next' }),
+    waiting: Type.Record(Type.String(), Type.Integer(), {
+      description:
+        'Plans on record that wait: `due` for their turn (or for the reactor, while it is paused), `paused`, `inactive`, `concurrency`'
+    }),
     running: Type.Integer({ description: 'Runner and wheel calls under way' }),
     rules: Type.Array(Type.Object({ rule: Type.String(), ...Guarded }), {
       description: 'Rules that are paused or whose breaker is not closed'
@@ -67,7 +71,8 @@ export const reactorControl: FastifyPluginAsyncTypebox = async app => {
     allow(request.caller, false)
     const rules = reactor.guards.stopped().map(rule => ({ rule, ...shownGuards(reactor.guards.shown(rule)) }))
     const { paused } = shownGuards(reactor.guards.shown(''))
-    return { paused, ...reactor.backlog(), rules, windows_closed_early: reactor.windowsClosedEarly }
+    const waiting = { ...(await services.store.reactions.allWaiting()) } as Record<string, number>
+    return { paused, ...reactor.backlog(), waiting, rules, windows_closed_early: reactor.windowsClosedEarly }
   })
 
   for (const act of ['pause', 'resume'] as const) {

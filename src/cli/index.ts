@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { BrineError } from '../errors.js'
 import { ServerError } from './client.js'
 import { EXIT, type Exit, exitCodeTable, exitOf, exitOfStatus } from './exit.js'
@@ -487,9 +487,9 @@ function addReactor(program: Command, context: Context): void {
   examples(state, 'brine reactor state restart-app')
   does(state, context, async (rule: never, options: never) => (await import('./reactor-control.js')).state(terminal, rule, options))
 
-  const breaker = formatted(remote(reactor.command('breaker <rule> <state>'))).description(
-    'open or close the circuit breaker of a rule by hand (open, closed)'
-  )
+  const breaker = formatted(remote(reactor.command('breaker <rule>')))
+    .description('open or close the circuit breaker of a rule by hand')
+    .addArgument(new Argument('<state>', 'what it shall be').choices(['open', 'closed']))
   examples(breaker, 'brine reactor breaker restart-app closed')
   does(breaker, context, async (rule: never, state: never, options: never) =>
     (await import('./reactor-control.js')).setBreaker(terminal, rule, state, options)

@@ -40,15 +40,15 @@ export async function status(terminal: Terminal, options: ControlOptions): Promi
   const answer = (await connect(terminal, options).json('GET', '/reactor/status')) as {
     paused: Guarded['paused']
     lag: number
-    open: number
+    waiting: Readonly<Record<string, number>>
     running: number
     rules: (Guarded & { rule: string })[]
   }
   if (options.out !== undefined) terminal.out(format(answer, options.out))
   else {
-    const { paused, lag, open, running, rules } = answer
+    const { paused, lag, waiting, running, rules } = answer
     terminal.out(paused === null ? 'the reactor runs\n' : `the reactor is paused by ${paused.by} since ${paused.since}\n`)
-    terminal.out(`${lag} events to match, ${open} plans to work on, ${running} calls under way\n`)
+    terminal.out(`${lag} events to match, ${waitingText(waiting)}, ${running} calls under way\n`)
     const rows = rules.map(({ rule, paused, breaker }) => [
       rule,
       paused === null ? '' : `${paused.by} ${paused.since}`,
@@ -57,6 +57,13 @@ export async function status(terminal: Terminal, options: ControlOptions): Promi
     if (rows.length > 0) terminal.out(table(['RULE', 'PAUSED', 'BREAKER'], rows))
   }
   return answer.paused === null ? 'ok' : 'failed'
+}
+
+/** `3 plans to work on (2 paused, 1 inactive)` */
+function waitingText({ due = 0, ...held }: Readonly<Record<string, number>>): string {
+  const all = Object.values(held).reduce((sum, count) => sum + count, due)
+  const why = Object.entries(held).map(([reason, count]) => `${count} ${reason}`)
+  return `${all} plans to work on${why.length === 0 ? '' : ` (${why.join(', ')})`}`
 }
 
 function breakerText({ state, until, reason }: Guarded['breaker']): string {

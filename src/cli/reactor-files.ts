@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { brineError } from '../errors.js'
 import { placedText } from '../reactor/check.js'
 import { serverSignatures, slsCompiler } from '../reactor/compile.js'
-import { type FileRule, type Finding, isRelative, type RuleFiles, readRuleFiles } from '../reactor/rule-files.js'
+import { type FileRule, type Finding, isRelative, type OutsideImport, type RuleFiles, readRuleFiles } from '../reactor/rule-files.js'
 import { RULE_DEFAULTS, ruleText, specOf } from '../reactor/rules.js'
 import { textDiff } from '../reactor/text-diff.js'
 import { RUNNERS } from '../runners/index.js'
@@ -26,8 +26,10 @@ export interface ApplyOptions extends RemoteOptions {
 /** `brine reactor validate PATH…`: without a server. Each mistake is a line `file:line:column: message`, and the exit code is 1. */
 export async function validate(terminal: Terminal, paths: readonly string[]): Promise<Exit> {
   const read = await readHere(terminal, paths)
-  tellFindings(terminal, read)
-  if (read.errors.length > 0) return 'failed'
+  const { errors, outside } = read
+  const asWarnings = outside.map(each => ({ ...each, message: `${each.message}: the server must have it in file_roots or reactor_roots` }))
+  tellFindings(terminal, { errors, warnings: [...read.warnings, ...asWarnings] })
+  if (errors.length > 0) return 'failed'
   terminal.out(`${read.files.length} ${read.files.length === 1 ? 'file is' : 'files are'} right, ${read.rules.length} rules\n`)
   return 'ok'
 }
@@ -69,7 +71,7 @@ async function readHere(terminal: Terminal, paths: readonly string[]): Promise<R
 }
 
 /** Paths are told as from here, as compilers do. */
-function tellFindings(terminal: Terminal, { errors, warnings }: RuleFiles): void {
+function tellFindings(terminal: Terminal, { errors, warnings }: Pick<RuleFiles, 'errors' | 'warnings'>): void {
   const line = (finding: Finding, kind = '') =>
     `${placedText({ ...finding, file: relative(terminal.cwd, finding.file) || '.' }, `${kind}${finding.message.replaceAll('\n', ' ')}`)}\n`
   for (const finding of errors) terminal.out(line(finding))
@@ -82,6 +84,9 @@ async function changesFor(terminal: Terminal, paths: readonly string[], client: 
   tellFindings(terminal, read)
   if (read.errors.length > 0) return null
   if (read.rules.length === 0) throw brineError('USAGE', 'these files have no rules')
+  const missing = await missingThere(client, read.outside)
+  tellFindings(terminal, missing)
+  if (missing.errors.length > 0) return null
   const changes: Change[] = []
   const places = new Map<string, string>()
   const root = read.sls.size === 0 ? '' : await rootOf(client)
@@ -114,6 +119,33 @@ async function rootOf(client: Client): Promise<string> {
   const { roots } = (await client.json('GET', '/reactor/sls')) as { roots: string[] }
   if (roots[0] === undefined) throw brineError('NO_REACTOR_ROOTS')
   return roots[0]
+}
+
+/** Imports of the rules' files that neither are here nor on the server. Whoever may not ask it is warned. */
+async function missingThere(client: Client, outside: readonly OutsideImport[]): Promise<Pick<RuleFiles, 'errors' | 'warnings'>> {
+  const errors: Finding[] = []
+  const warnings: Finding[] = []
+  for (const wanted of outside.filter(({ ofRule }) => ofRule)) {
+    const answers = await Promise.all(wanted.names.map(name => isThere(client, name)))
+    if (answers.includes(true)) continue
+    const unsure = answers.includes(null)
+    const message = unsure ? 'nor may file_roots.find be called to look on the server' : 'nor on the server, in file_roots or reactor_roots'
+    ;(unsure ? warnings : errors).push({ ...wanted, message: `${wanted.message}, ${message}` })
+  }
+  return { errors, warnings }
+}
+
+/** Whether an import of this name would find a file there; null: the server does not say. */
+async function isThere(client: Client, name: string): Promise<boolean | null> {
+  try {
+    const { data } = (await client.run({ client: 'wheel', fun: 'file_roots.find', path: name })) as { data: { return: unknown } }
+    if (Array.isArray(data.return) && data.return.length > 0) return true
+    return (await slsOf(client, name)) !== null
+  } catch (error) {
+    if (error instanceof ServerError && error.code === 'NO_REACTOR_ROOTS') return false
+    if (error instanceof ServerError && (error.status === 401 || error.status === 403)) return null
+    throw error
+  }
 }
 
 interface ThereSls {

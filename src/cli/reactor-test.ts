@@ -67,8 +67,9 @@ async function tryThere(terminal: Terminal, event: string | Pasted, options: Tes
 async function tryHere(terminal: Terminal, { tag, data }: Pasted, options: TestOptions): Promise<Answer> {
   const stamped = { ...data, _stamp: stampOf(new SystemClock().nowUs()) }
   const { config } = load(terminal, options, {}, true)
-  const files = new SlsFiles({ fileRoots: config.file_roots })
-  const compile = slsCompiler(masterCompiler(files, { fileRoots: config.file_roots }))
+  const facts = { fileRoots: config.file_roots, reactorRoots: config.reactor_roots }
+  const files = new SlsFiles(facts)
+  const compile = slsCompiler(masterCompiler(files, facts))
   const given = filesOf(terminal, options)
   const rules = given.length === 0 ? configured(config, tag) : given.map(({ name }) => candidate(tag, name))
   const textsByName = new Map(given.map(({ name, text }) => [name, text]))

@@ -131,7 +131,7 @@ async function loadReactor({ fileRoots, context }: Pick<MinionReactorOptions, 'f
   ])
   const files = new SlsFiles({ fileRoots })
   const compile = slsCompiler({
-    include: path => files.include(path),
+    include: (name, from) => files.include(name, from),
     signatureOf: () => null,
     context: () => surroundings({ grains: {}, opts: {}, ...context() })
   })

@@ -44,6 +44,7 @@ export interface BacktestOptions {
     readonly reactions: Pick<Store['reactions'], 'list'>
   }
   readonly fileRoots: Readonly<Record<string, readonly string[]>>
+  readonly reactorRoots?: readonly string[]
   readonly maxDepth: number
 }
 
@@ -135,8 +136,8 @@ export class Backtests {
   }
 
   #thread({ rules, texts, samples, compare }: BacktestQuestion): Thread {
-    const { fileRoots, maxDepth } = this.#o
-    return new Thread({ rules, texts: [...texts], fileRoots, maxDepth, samples, compare: compare !== null })
+    const { fileRoots, reactorRoots = [], maxDepth } = this.#o
+    return new Thread({ rules, texts: [...texts], facts: { fileRoots, reactorRoots }, maxDepth, samples, compare: compare !== null })
   }
 }
 

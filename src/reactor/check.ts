@@ -10,7 +10,9 @@ export interface SlsCheck {
 }
 
 /** Names of files that SLS files import; everything else is an SLS. */
-const IMPORTED = /\.(?:jinja|jinja2|j2)$/
+const IMPORTED = /\.(?:jinja|jinja2|j2|json|txt)$/
+/** May be an SLS, or data that one imports (`import_yaml`): what it asks for is not looked at. */
+const DATA = /\.ya?ml$/
 /** Neither statement nor print: the same for every event. */
 const STATIC = /^(?!#!)(?:(?!\{[{%]).)*$/s
 
@@ -21,7 +23,9 @@ export async function checkSlsFile(file: string, text: string, compile?: Compile
     else checkSls(text, file)
     const warnings = lintTemplate(text)
     const asked =
-      compile !== undefined && !IMPORTED.test(file) && STATIC.test(text) ? await compile({ file, text }, { tag: '', json: '{}' }) : null
+      compile !== undefined && !IMPORTED.test(file) && !DATA.test(file) && STATIC.test(text)
+        ? await compile({ file, text }, { tag: '', json: '{}' })
+        : null
     return { fault: asked === null ? null : faultIn(asked, file), warnings }
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error

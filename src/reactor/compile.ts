@@ -13,8 +13,8 @@ import { type Limits, renderSlsText, TemplateError } from './render.js'
 import type { SlsSource } from './sources.js'
 
 export interface CompilerOptions {
-  /** For `include` and `import` in templates: a file below the file roots, or null. */
-  readonly include: (path: string) => SlsSource | null
+  /** For `include` and `import` in templates: the file that a name means in the file `from`, or null. */
+  readonly include: (name: string, from: string | undefined) => SlsSource | null
   /** Functions whose parameters reactions may write directly. */
   readonly signatureOf: SignatureOf
   /** Further names in templates: `salt`, `grains`, `pillar`, `opts`, `saltenv`, `sls`. */
@@ -50,7 +50,7 @@ export function compileSls(source: SlsSource, event: SlsEvent, { include, signat
       json: event.json,
       ...(event.events === undefined ? {} : { events: event.events }),
       file: source.file,
-      loader: (name, from) => include(besideOf(name, from))?.text ?? null,
+      loader: include,
       ...(context === undefined ? {} : { context: context() }),
       ...(limits === undefined ? {} : { limits })
     })
@@ -65,20 +65,6 @@ function faulty(error: TemplateError, file: string): CompiledSls {
   const { kind, reason, line, column, rendered } = error
   const fault = { kind, message: reason, file: error.file ?? file, line, column }
   return { reactions: [], error: error.describe(), fault, ...(rendered === undefined ? {} : { rendered }) }
-}
-
-/** `./map.jinja` and `../map.jinja` are relative to the importing file, other names to the file roots. */
-function besideOf(name: string, from: string | undefined): string {
-  if (from === undefined || !/^\.\.?\//.test(name)) return name
-  const folder = from
-    .replace(/^salt:\/\//, '')
-    .split('/')
-    .slice(0, -1)
-  for (const step of name.split('/')) {
-    if (step === '..') folder.pop()
-    else if (step !== '.') folder.push(step)
-  }
-  return folder.join('/')
 }
 
 function compiled({ calls, errors }: ParsedReactions): CompiledSls {

@@ -9,12 +9,14 @@ import { surroundings } from './surroundings.js'
 export interface MasterFacts {
   /** Setting `file_roots`. */
   readonly fileRoots: Readonly<Record<string, readonly string[]>>
+  /** Setting `reactor_roots`. */
+  readonly reactorRoots?: readonly string[]
 }
 
 /** How SLS files are compiled on a server (or, for a trial, as on one). */
 export function masterCompiler(files: Pick<SlsFiles, 'include'>, facts: MasterFacts): CompilerOptions {
   const context = masterSurroundings(facts)
-  return { include: path => files.include(path), signatureOf: serverSignatures(RUNNERS, WHEEL), context: () => context }
+  return { include: (name, from) => files.include(name, from), signatureOf: serverSignatures(RUNNERS, WHEEL), context: () => context }
 }
 
 /** `grains` and `opts` as on a Salt master, whose id ends in `_master`. Of the configuration only what is no secret. */

@@ -258,8 +258,9 @@ function loaderOf(loader: Loader | undefined): (name: string, from: string | und
     const key = `${from ?? ''}\0${name}`
     const known = loaded.get(key)
     if (known !== undefined) return known
-    const text = loader(name, from)
-    const source = text === null ? null : { template: guarded(name, () => templateOf(text)), file: name }
+    const found = loader(name, from)
+    const { text, file } = typeof found === 'string' ? { text: found, file: name } : (found ?? { text: null, file: name })
+    const source = text === null ? null : { template: guarded(file, () => templateOf(text)), file }
     loaded.set(key, source)
     return source
   }

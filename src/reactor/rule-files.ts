@@ -8,18 +8,22 @@
  *
  * Read and checked without a server; every mistake with its place.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, normalize, relative, resolve } from 'node:path'
 import micromatch from 'micromatch'
 import { Value } from 'typebox/value'
 import { isBrineError } from '../errors.js'
+import { isInside } from '../shared/inside.js'
 import { toPlain } from '../shared/yaml.js'
 import { composeYaml, placeOf, YamlConstructor, YamlError, type YamlMapping, type YamlNode } from '../shared/yaml-compose.js'
 import type { RuleSpec } from '../store/store.js'
 import { checkSlsFile } from './check.js'
 import type { CompileSls } from './compiled.js'
+import { importsOf, type TemplateImport } from './imports.js'
+import { TemplateError } from './render.js'
 import { NewRule } from './rule-schema.js'
 import { checkRule, checkRuleId, RULE_DEFAULTS, type RuleInput, readConfigRules } from './rules.js'
+import { belowRoot, isBeside } from './sources.js'
 
 export interface Finding {
   readonly file: string
@@ -35,10 +39,19 @@ export interface FileRule {
   readonly spec: RuleSpec
 }
 
+/** What an SLS file imports and the files do not have: the server must. */
+export interface OutsideImport extends Finding {
+  /** Of several names one is enough; below the server's roots. */
+  readonly names: readonly string[]
+  /** A rule's file needs it, so it matters to who puts the rule on a server. */
+  readonly ofRule: boolean
+}
+
 export interface RuleFiles {
   readonly rules: readonly FileRule[]
-  /** SLS files that rules name relatively, and what lies beside them to be imported: path below the reactor root → text. */
+  /** SLS files that rules name relatively, after the files that they import: path below the reactor root → text. */
   readonly sls: ReadonlyMap<string, string>
+  readonly outside: readonly OutsideImport[]
   /** Files that were looked at. */
   readonly files: readonly string[]
   readonly errors: readonly Finding[]
@@ -54,7 +67,10 @@ const RULES = /\.(?:ya?ml|conf)$/
 /** Reads files, and the files of directories (`*.yaml`, `*.yml`, `*.conf`, `*.sls`, `*.jinja`), and checks them. */
 export async function readRuleFiles(paths: readonly string[], compile: CompileSls): Promise<RuleFiles> {
   const reader = new Reader(compile)
-  for (const path of paths) await reader.readPath(path)
+  // Rules first: where an SLS file of theirs imports from is known by the rules' file.
+  const found = paths.flatMap(path => reader.filesOf(path))
+  for (const { file, named } of found) if (!SLS.test(file)) await reader.readRules(file, named)
+  for (const { file, base } of found) if (SLS.test(file)) await reader.readLoose(file, base)
   reader.checkTogether()
   return reader
 }
@@ -63,27 +79,38 @@ class Reader implements RuleFiles {
   readonly rules: FileRule[] = []
   readonly sls = new Map<string, string>()
   readonly files: string[] = []
+  readonly outside: OutsideImport[] = []
   readonly errors: Finding[] = []
   readonly warnings: Finding[] = []
   readonly #compile: CompileSls
   readonly #places = new Map<string, Finding>()
   readonly #checked = new Set<string>()
+  readonly #doubtful: Finding[] = []
+  /** Files whose imports were looked for, by the directory that these are below. */
+  readonly #followed = new Set<string>()
 
   constructor(compile: CompileSls) {
     this.#compile = compile
   }
 
-  async readPath(path: string): Promise<void> {
+  /** `named`: it was asked for itself; other YAML files in a directory may be anything. `base`: what its imports are below. */
+  filesOf(path: string): { file: string; named: boolean; base: string }[] {
     const info = statSync(path, { throwIfNoEntry: false })
-    if (info === undefined) return this.#error({ file: path, line: 0, column: 0 }, 'does not exist')
-    for (const file of info.isDirectory() ? filesBelow(path) : [path]) {
-      if (SLS.test(file)) await this.#readSls(file)
-      else await this.#readRules(file, file === path)
-    }
+    if (info?.isDirectory()) return filesBelow(path).map(file => ({ file, named: false, base: path }))
+    if (info === undefined) this.#error({ file: path, line: 0, column: 0 }, 'does not exist')
+    return info === undefined ? [] : [{ file: path, named: true, base: dirname(path) }]
+  }
+
+  /** An SLS file that no rule has named. */
+  async readLoose(file: string, base: string): Promise<void> {
+    if (this.#checked.has(file)) return
+    const text = await this.#readSls(file)
+    if (text !== null) await this.#follow(relative(base, file), text, { base, into: null })
   }
 
   /** What no single file can know. */
   checkTogether(): void {
+    this.errors.push(...this.#doubtful.filter(({ file }) => !this.#checked.has(file)))
     if (this.files.length === 0 && this.errors.length === 0) this.#error({ file: '', line: 0, column: 0 }, 'no rules and no SLS files here')
   }
 
@@ -115,8 +142,7 @@ class Reader implements RuleFiles {
     return null
   }
 
-  /** `named`: it was asked for itself; other YAML files in a directory may be anything. */
-  async #readRules(file: string, named: boolean): Promise<void> {
+  async readRules(file: string, named: boolean): Promise<void> {
     const text = this.#text(file)
     if (text === null) return
     try {
@@ -134,7 +160,10 @@ class Reader implements RuleFiles {
       if (reactor !== null) await this.#readConfig(reactor, source)
     } catch (error) {
       if (!(error instanceof YamlError)) throw error
-      this.#error({ file, line: error.line, column: error.column }, error.reason)
+      const fault = { file, line: error.line, column: error.column, message: error.reason }
+      // What an SLS imports as YAML may be a template, and was or will be looked at as one.
+      if (named) this.errors.push(fault)
+      else this.#doubtful.push(fault)
     }
   }
 
@@ -177,11 +206,47 @@ class Reader implements RuleFiles {
         continue
       }
       const text = await this.#readSls(join(dir, name))
-      const other = this.sls.get(name)
-      if (text !== null && other !== undefined && other !== text)
-        this.#error(placed(source, node), `there is another '${name}' in another directory`)
-      else if (text !== null) this.sls.set(name, text)
+      if (text === null) continue
+      await this.#follow(name, text, { base: dir, into: this.sls })
+      this.#take(name, text, placed(source, node))
     }
+  }
+
+  /** A file that goes along with the rules. */
+  #take(name: string, text: string, place: Omit<Finding, 'message'>): void {
+    const other = this.sls.get(name)
+    if (other !== undefined && other !== text) this.#error(place, `there is another '${name}' in another directory`)
+    else this.sls.set(name, text)
+  }
+
+  /** Checks what a file imports, and takes it along. `name`: the file below the directory that stands for the server's reactor root. */
+  async #follow(name: string, text: string, along: Along): Promise<void> {
+    const file = join(along.base, name)
+    const key = `${along.base}\0${name}`
+    if (this.#followed.has(key)) return
+    this.#followed.add(key)
+    for (const wanted of importsIn(text)) {
+      const place = { file, line: wanted.line, column: wanted.column }
+      const places = wanted.names.map(each => importPlace(each, name))
+      const found = places.find(each => each !== null && isFileInside(along.base, each))
+      if (found) await this.#import(found, place, along)
+      else if (!wanted.optional) this.#notHere(wanted, places, place, along)
+    }
+  }
+
+  async #import(name: string, place: Omit<Finding, 'message'>, along: Along): Promise<void> {
+    const text = await this.#readSls(join(along.base, name))
+    if (text === null) return
+    await this.#follow(name, text, along)
+    if (along.into !== null) this.#take(name, text, place)
+  }
+
+  #notHere({ names }: TemplateImport, places: readonly (string | null)[], place: Omit<Finding, 'message'>, { base, into }: Along): void {
+    const quoted = names.map(each => `'${each}'`).join(' or ')
+    const below = places.filter(each => each !== null)
+    if (below.length === 0) this.#error(place, `imports ${quoted}, which leaves the directory of the rules`)
+    else if (names.every(isBeside)) this.#error(place, `imports ${quoted}, which is not beside it${linkNote(base, below)}`)
+    else this.outside.push({ ...place, names: below, ofRule: into !== null, message: `imports ${quoted}, which is not here` })
   }
 
   /** The setting `reactor`, as it stands in a configuration. */
@@ -212,10 +277,44 @@ class Reader implements RuleFiles {
   async #lookAt(reference: string, source: RuleText, node: YamlNode): Promise<void> {
     if (reference.startsWith('salt://') || /[*?[]/.test(reference)) return
     const file = resolve(dirname(source.file), reference)
-    if (statSync(file, { throwIfNoEntry: false })?.isFile() === true) await this.#readSls(file)
+    if (statSync(file, { throwIfNoEntry: false })?.isFile() === true) await this.readLoose(file, dirname(file))
     else if (isRelative(reference)) this.#error(placed(source, node), `'${reference}' does not exist`)
     else this.warnings.push({ ...placed(source, node), message: `'${reference}' does not exist here` })
   }
+}
+
+interface Along {
+  /** What the names of imports are below. */
+  readonly base: string
+  /** Where imported files are gathered to go along; null: they are only looked at. */
+  readonly into: Map<string, string> | null
+}
+
+/** Of a text that does not parse nothing is told but that. */
+function importsIn(text: string): TemplateImport[] {
+  try {
+    return importsOf(text)
+  } catch (error) {
+    if (error instanceof TemplateError) return []
+    throw error
+  }
+}
+
+/** Where the file `from` would find an import, below the common directory; null when outside of it. */
+function importPlace(name: string, from: string): string | null {
+  if (isBeside(name)) return belowRoot(`salt://${join(dirname(from), name)}`)
+  return belowRoot(name.startsWith('salt://') ? name : `salt://${name}`)
+}
+
+/** A plain file that no link leads out to: what is put on a server comes from the repository. */
+function isFileInside(base: string, name: string): boolean {
+  const file = join(base, name)
+  return statSync(file, { throwIfNoEntry: false })?.isFile() === true && isInside(realpathSync(base), realpathSync(file))
+}
+
+function linkNote(base: string, names: readonly string[]): string {
+  const there = names.some(name => statSync(join(base, name), { throwIfNoEntry: false }) !== undefined)
+  return there ? ' as a plain file (a link leads out of the directory)' : ''
 }
 
 interface RuleText {

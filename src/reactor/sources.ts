@@ -1,7 +1,8 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { isAbsolute, join, normalize, relative, sep } from 'node:path'
+import { dirname, isAbsolute, join, normalize, relative, sep } from 'node:path'
 import micromatch from 'micromatch'
+import { isInside } from '../shared/inside.js'
 
 /**
  * Where SLS files come from: a path, a shell glob of paths, or `salt://…` below the file roots. Only reads; what it finds is text.
@@ -23,6 +24,8 @@ export class SlsMissing extends Error {
 export interface SlsFilesOptions {
   /** Setting `file_roots`: environment → directories. The reactor reads from `base`. */
   readonly fileRoots: Readonly<Record<string, readonly string[]>>
+  /** Setting `reactor_roots`: where imports look after the file roots. */
+  readonly reactorRoots?: readonly string[]
 }
 
 /** An SLS is written by hand; a larger file is something else. */
@@ -40,11 +43,13 @@ interface Cached {
 
 export class SlsFiles {
   readonly #roots: readonly string[]
+  readonly #reactorRoots: readonly string[]
   readonly #cache = new Map<string, Cached>()
   readonly #reading = new Map<string, Promise<SlsSource>>()
 
-  constructor({ fileRoots }: SlsFilesOptions) {
+  constructor({ fileRoots, reactorRoots = [] }: SlsFilesOptions) {
     this.#roots = fileRoots.base ?? []
+    this.#reactorRoots = reactorRoots
   }
 
   /**
@@ -77,16 +82,31 @@ export class SlsFiles {
     return reading
   }
 
-  /** For imports in templates: the text of a file below the file roots, at once; null when there is none. Never leaves the roots. */
-  include(path: string): SlsSource | null {
-    const below = belowRoot(path.startsWith('salt://') ? path : `salt://${path}`)
-    if (below === null) return null
-    for (const root of this.#roots) {
+  /**
+   * For imports in templates: the text of a file, at once; null when there is none. A name, with or without `salt://`, means a file below the file
+   * roots, as in Salt, and then one below the reactor roots; `./name` and `../name` one beside the file that imports it, below the root that has
+   * that file (a file of no root: below its own directory). Nothing else is reached, neither by `..` nor, but for the file roots, by links.
+   */
+  include(name: string, from?: string): SlsSource | null {
+    for (const { root, below } of isBeside(name) ? this.#besides(name, from) : this.#named(name)) {
       const file = join(root, below)
       const info = statSync(file, { throwIfNoEntry: false })
-      if (info?.isFile() && info.size <= MAX_BYTES) return { file, text: readFileSync(file, 'utf8') }
+      if (!info?.isFile() || info.size > MAX_BYTES) continue
+      if (this.#roots.includes(root) || isInside(realpathSync(root), realpathSync(file))) return { file, text: readFileSync(file, 'utf8') }
     }
     return null
+  }
+
+  #named(name: string): Place[] {
+    const below = belowRoot(name.startsWith('salt://') ? name : `salt://${name}`)
+    return below === null ? [] : [...this.#roots, ...this.#reactorRoots].map(root => ({ root, below }))
+  }
+
+  #besides(name: string, from: string | undefined): Place[] {
+    if (from === undefined || !isAbsolute(from)) return this.#named(join(dirname(from ?? ''), name))
+    const root = [...this.#roots, ...this.#reactorRoots].find(each => isInside(each, from)) ?? dirname(from)
+    const below = belowRoot(`salt://${relative(root, join(dirname(from), name))}`)
+    return below === null ? [] : [{ root, below }]
   }
 
   async #load(reference: string): Promise<SlsSource> {
@@ -154,11 +174,21 @@ function withoutSaltenv(reference: string): string {
   return reference.replace(/\?saltenv=[^?]*$/, '')
 }
 
+interface Place {
+  readonly root: string
+  readonly below: string
+}
+
+/** Whether a name in an import means a file beside the importing one. */
+export function isBeside(name: string): boolean {
+  return /^\.\.?\//.test(name)
+}
+
 /** Shell globs alone, as Python's glob: no braces, no extended globs, no negation. */
 const GLOB = { posix: true, nobrace: true, noextglob: true, nonegate: true, noglobstar: true } as const
 
 /** The path below a file root of a `salt://` reference, without its `?saltenv=`; null when it would leave the root. */
-function belowRoot(reference: string): string | null {
+export function belowRoot(reference: string): string | null {
   const path = withoutSaltenv(reference).slice('salt://'.length)
   const below = normalize(path.replace(/^\/+/, ''))
   return path.includes('\0') || below === '.' || below === '..' || below.startsWith(`..${sep}`) || isAbsolute(below) ? null : below

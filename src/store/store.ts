@@ -497,6 +497,8 @@ export interface ReactionStore {
   release(rule: string, held: 'inactive'): Promise<number>
   /** How many plans of a rule wait, by reason. */
   waiting(rule: string): Promise<Readonly<Partial<Record<Held, number>>>>
+  /** The same of all rules; and `due`: plans that wait for their turn or another attempt, of which 100,000 at most are counted. */
+  allWaiting(): Promise<Readonly<Partial<Record<Held | 'due', number>>>>
   /** Plans to work on (planned, or failed with `retryUs` reached), oldest event first. */
   openPlans(nowUs: number, limit: number): Promise<readonly PlanRecord[]>
   /** The plan is rendered: its reactions are written, once. `text` is what is kept of the SLS for the audit. A plan that is rendered already stays as it is. Returns its reactions. */
@@ -527,8 +529,6 @@ export interface ReactionStore {
   list(query: ReactionQuery): Promise<readonly ReactionRecord[]>
   /** Plans of one event, with their errors: for the trace. */
   plansOf(event: Seq): Promise<readonly PlanRecord[]>
-  /** Events that a rule has plans for, between these two (both excluded), newest first, `limit` at most. */
-  reactedTo(rule: string, between: { readonly after: Seq; readonly before: Seq }, limit: number): Promise<readonly Seq[]>
   /** Rendered texts that are kept for the plans of an event, by plan. */
   textsOf(event: Seq): Promise<ReadonlyMap<number, string>>
   plans(query: PlanQuery): Promise<readonly PlanRecord[]>

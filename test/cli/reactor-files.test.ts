@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { reactorServer } from '../helpers/reactor-server.js'
@@ -124,3 +124,110 @@ t.test('validate looks at the SLS files that a configuration names, as far as th
   const list = await brine(['reactor', 'validate', 'list.conf'], { cwd: dir })
   t.match(list, { code: 1, out: /^list\.conf:2:3: .*when/m })
 })
+
+/** An SLS with these lines before its one call. */
+const importing = (...lines: string[]) => `${lines.join('\n')}\n${SLS}`
+
+t.test('validate follows what SLS files import: a mistake there, and a file that is not there, are told with their place', async t => {
+  const dir = t.testdir({
+    'rules.yaml': "rules:\n  - id: a\n    tag: 'a'\n    sls: [ci/a.sls]\n",
+    ci: {
+      'a.sls': importing(
+        "{% import './map.jinja' as m %}",
+        "{% from 'lib/top.jinja' import x %}",
+        "{% import './gone.jinja' as g %}",
+        "{% include '../../outside.jinja' %}",
+        "{% include 'gone.jinja' ignore missing %}",
+        "{% import_yaml ['nowhere.yaml', './values.yaml'] as v %}",
+        "{% import './link.jinja' as l %}",
+        "{% import 'map.jinja' as other %}"
+      ),
+      'map.jinja': "{% import './deeper.jinja' as d %}",
+      'deeper.jinja': "\n{% set x = 1 | nosuchfilter %}{% include './map.jinja' %}",
+      'values.yaml': 'a: [\n'
+    },
+    lib: { 'top.jinja': '{% set x = %}' }
+  })
+  symlinkSync('/etc/hostname', join(dir, 'ci/link.jinja'))
+  const { code, out, err } = await brine(['reactor', 'validate', '.'], { cwd: dir })
+  t.equal(code, 1)
+  for (const line of [
+    /^ci\/deeper\.jinja:2:\d+: .*nosuchfilter/m,
+    /^lib\/top\.jinja:1:\d+: /m,
+    /^ci\/a\.sls:3:1: imports '\.\/gone\.jinja', which is not beside it$/m,
+    /^ci\/a\.sls:4:1: imports '\.\.\/\.\.\/outside\.jinja', which leaves the directory of the rules$/m,
+    /^ci\/values\.yaml:\d+:\d+: /m,
+    /^ci\/a\.sls:7:1: imports '\.\/link\.jinja', .*a link leads out/m
+  ])
+    t.match(out, line)
+  t.equal(out.trimEnd().split('\n').length, 6, out)
+  t.match(
+    err,
+    /^ci\/a\.sls:8:1: warning: imports 'map\.jinja', which is not here: the server must have it in file_roots or reactor_roots\n$/
+  )
+  const alone = await brine(['reactor', 'validate', 'a.sls'], { cwd: join(dir, 'ci') })
+  t.match(alone, { code: 1, out: /^a\.sls:3:1: imports '\.\/gone\.jinja'/m })
+})
+
+t.test('apply brings along what SLS files import, and they find it there; diff shows it; again there is nothing to do', async t => {
+  const root = join(await tempFolder(t), 'reactor')
+  const { ask, http, bench } = await reactorServer(t, { settings: { reactor_roots: [root] } })
+  const env = { BRINE_URL: await http.listen(), BRINE_TOKEN: http.token }
+  const dir = t.testdir({
+    'rules.yaml': "rules:\n  - id: a\n    tag: 'a/*'\n    sls: [ci/a.sls]\n",
+    ci: {
+      'a.sls':
+        "{% from './map.jinja' import word %}{% import_yaml 'values.yaml' as v %}{% import_json './more.json' as more %}\nsay:\n  local.test.arg:\n    - tgt: web1\n    - arg: [{{ word }}, {{ v.n }}, {{ more.m }}]\n",
+      'map.jinja': "{% from '../word.jinja' import word %}",
+      'more.json': '{\n\t"m": 2\n}\n',
+      'unused.jinja': ''
+    },
+    'word.jinja': "{% set word = 'hello' %}",
+    'values.yaml': 'n: 1\n'
+  })
+  const run = (...args: string[]) => brine(['reactor', ...args], { cwd: dir, env })
+  const files = ['word.jinja', 'ci/map.jinja', 'values.yaml', 'ci/more.json', 'ci/a.sls']
+  const applied = await run('apply', '.')
+  t.strictSame(
+    [applied.code, applied.err, applied.out],
+    [0, '', [...files.map(file => `create file ${file}\n`), 'create rule a\n'].join('')]
+  )
+  await bench.fire('a/1', {})
+  const [reaction] = await bench.reactions(found => found.length === 1)
+  t.match(reaction, { call: { arg: ['hello', 1, 2] } })
+  t.match(await run('apply', '.'), { code: 0, out: 'nothing to do\n' })
+  writeFileSync(join(dir, 'word.jinja'), "{% set word = 'bye' %}")
+  t.match(await run('diff', '.'), { code: 1, out: /^change file word\.jinja\n.*-\{% set word = 'hello' %\}/s })
+  t.match(await run('apply', '.'), { code: 0, out: 'change file word.jinja\n' })
+  await bench.fire('a/2', {})
+  t.match((await bench.reactions(found => found.length === 2))[1], { call: { arg: ['bye', 1, 2] } })
+  t.match(await ask('GET', '/reactor/sls/ci/unused.jinja'), { status: 404 })
+})
+
+t.test(
+  'an import that is neither here nor on the server stops apply before anything is done; file_roots and reactor_roots count',
+  async t => {
+    const base = await tempFolder(t)
+    const roots = { reactor_roots: [join(base, 'reactor')], file_roots: { base: [join(base, 'salt')] } }
+    const { http, bench } = await reactorServer(t, { settings: roots })
+    const env = { BRINE_URL: await http.listen(), BRINE_TOKEN: http.token }
+    const dir = t.testdir({
+      'rules.yaml': "rules:\n  - id: a\n    tag: 'a/*'\n    sls: [a.sls]\n",
+      'a.sls': importing("{% import 'shared/map.jinja' as m %}", "{% import 'salt://there.jinja' as n %}")
+    })
+    const run = (...args: string[]) => brine(['reactor', ...args], { cwd: dir, env })
+    const refused = await run('apply', '.')
+    t.equal(refused.code, 2)
+    t.match(
+      refused.out,
+      /^a\.sls:1:1: imports 'shared\/map\.jinja', which is not here, nor on the server, in file_roots or reactor_roots\na\.sls:2:1: /
+    )
+    t.match(await run('diff', '.'), { code: 2 })
+    t.equal(await bench.store.events.head(), 0, 'nothing was done')
+    mkdirSync(join(base, 'salt/shared'), { recursive: true })
+    mkdirSync(join(base, 'reactor'))
+    writeFileSync(join(base, 'salt/shared/map.jinja'), '')
+    writeFileSync(join(base, 'reactor/there.jinja'), '')
+    t.match(await run('apply', '.'), { code: 0, out: 'create file a.sls\ncreate rule a\n', err: '' })
+  }
+)

@@ -29,7 +29,6 @@ const ids = (records: readonly { id: number }[]) => records.map(({ id }) => id)
 export function reactionContract(t: Test, open: OpenStore): void {
   planning(t, open)
   rendering(t, open)
-  reactedTo(t, open)
   dispatching(t, open)
   settling(t, open)
   looking(t, open)
@@ -125,17 +124,6 @@ function rendering(t: Test, open: OpenStore): void {
     await reactions.renderFailed(reaction!.plan, 'late', null, NOW, [newEvent('x')])
     t.match(await reactions.plansOf(1), [{ state: 'rendered', error: null }])
     t.equal(await events.head(), 0)
-  })
-}
-
-function reactedTo(t: Test, open: OpenStore): void {
-  t.test('the events that a rule has plans for are found between two others, newest first, each once', async t => {
-    const { reactions } = (await open(t)).store
-    const plans = [1, 2, 3, 4, 5].flatMap(event => [plan(event), plan(event, { sls: 'b.sls' }), plan(event, { rule: 'q' })])
-    await reactions.plan(plans, 5)
-    t.strictSame(await reactions.reactedTo('r', { after: 1, before: 5 }, 10), [4, 3, 2])
-    t.strictSame(await reactions.reactedTo('r', { after: 0, before: 9 }, 2), [5, 4])
-    t.strictSame(await reactions.reactedTo('none', { after: 0, before: 9 }, 2), [])
   })
 }
 
@@ -397,9 +385,11 @@ function control(t: Test, open: OpenStore): void {
     await reactions.plan([plan(3, { slot, held: 'paused' })], 3)
     t.strictSame(await reactions.openPlans(NOW, 10), [])
     t.strictSame(await reactions.waiting('r'), { concurrency: 1, paused: 2 })
+    t.strictSame(await reactions.allWaiting(), { concurrency: 1, paused: 2 })
     await reactions.control(state(false), 'resume', [])
     t.match(await reactions.openPlans(NOW, 10), [{ event: 1 }])
     t.strictSame(await reactions.waiting('r'), { concurrency: 2 })
+    t.strictSame(await reactions.allWaiting(), { concurrency: 2, due: 1 })
   })
 
   t.test('what waits until its rule is active is released together', async t => {

@@ -56,6 +56,41 @@ t.test('a reference to the file server and an import never leave the file roots'
   t.equal(files.include('link.jinja')?.text, 'ok')
 })
 
+t.test(
+  'an import means a file below the file roots, then one below the reactor roots; with ./ and ../ one beside the importing file',
+  async t => {
+    const dir = t.testdir({
+      secret: 'secret',
+      base: { 'both.jinja': 'of base', 'base.jinja': 'base' },
+      reactor: { 'both.jinja': 'of reactor', 'top.jinja': 'top', ci: { 'map.jinja': 'map', deep: { 'low.jinja': 'low' } } },
+      alone: { 'beside.jinja': 'beside', 'x.sls': '' }
+    })
+    const at = (...parts: string[]) => join(dir, ...parts)
+    symlinkSync(at('secret'), at('reactor/out.jinja'))
+    symlinkSync(at('reactor/top.jinja'), at('reactor/in.jinja'))
+    const files = new SlsFiles({ fileRoots: { base: [at('base')] }, reactorRoots: [at('reactor')] })
+    const read = (name: string, from?: string) => files.include(name, from)?.text ?? null
+    const rule = at('reactor/ci/deploy.sls')
+    t.strictSame(
+      ['both.jinja', 'salt://top.jinja', 'ci/map.jinja', 'map.jinja', 'in.jinja', 'out.jinja'].map(name => read(name, rule)),
+      ['of base', 'top', 'map', null, 'top', null]
+    )
+    t.strictSame(
+      ['./map.jinja', '../top.jinja', './deep/low.jinja', './none.jinja', '../out.jinja', '../../secret', '../../base/base.jinja'].map(
+        name => read(name, rule)
+      ),
+      ['map', 'top', 'low', null, null, null, null]
+    )
+    t.strictSame(files.include('./deep/low.jinja', rule)?.file, at('reactor/ci/deep/low.jinja'), 'which is where its own imports come from')
+    t.equal(read('../map.jinja', at('reactor/ci/deep/low.jinja')), 'map')
+    t.strictSame(
+      ['./beside.jinja', '../secret', './../secret', './../reactor/top.jinja'].map(name => read(name, at('alone/x.sls'))),
+      ['beside', null, null, null],
+      'a file of no root has what is below its own directory'
+    )
+  }
+)
+
 t.test('a changed file is read again at once', async t => {
   const dir = t.testdir({ 'a.sls': 'one' })
   const file = join(dir, 'a.sls')

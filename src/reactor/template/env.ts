@@ -20,8 +20,11 @@ export type Method = (self: Value, args: Value[], kwargs: Kwargs, env: Env) => V
 export type Filter = (value: Value, args: Value[], kwargs: Kwargs, env: Env) => Value
 export type Test = (value: Value, args: Value[], env: Env, kwargs: Kwargs) => boolean
 
-/** Where other templates come from: the source of a name as it is written (`map.jinja`, `salt://reactor/map.jinja`), or null. */
-export type Loader = (name: string, from: string | undefined) => string | null
+/**
+ * Where other templates come from: the text of a name as it is written (`map.jinja`, `salt://reactor/map.jinja`), or null. With `file` that is what
+ * errors name, and where its own imports come `from`.
+ */
+export type Loader = (name: string, from: string | undefined) => string | { readonly text: string; readonly file: string } | null
 
 /** A parsed template and where it came from. */
 export interface Source {

@@ -372,9 +372,6 @@ export function reactionReads(db: Database) {
     .prepare(`SELECT ${PLAN_COLUMNS} FROM plans WHERE due_us IS NOT NULL AND due_us <= ? ORDER BY event, position LIMIT ?`)
     .raw()
   const plansOf = db.prepare(`SELECT ${PLAN_COLUMNS} FROM plans WHERE event = ? ORDER BY position`).raw()
-  const reactedTo = db
-    .prepare('SELECT DISTINCT event FROM plans WHERE rule = ? AND event > ? AND event < ? ORDER BY event DESC LIMIT ?')
-    .pluck()
   const openReactions = db.prepare(
     `SELECT ${REACTION_COLUMNS} FROM reactions WHERE state = 'planned' AND held IS NULL AND due_us <= ? ORDER BY id LIMIT ?`
   )
@@ -385,7 +382,6 @@ export function reactionReads(db: Database) {
     'reactions.cursor': (_: null): Seq => cursor.get() as Seq,
     'reactions.openPlans': ([nowUs, limit]: [nowUs: number, limit: number]): PlanRow[] => openPlans.all(nowUs, limit) as PlanRow[],
     'reactions.plansOf': (event: Seq): PlanRow[] => plansOf.all(event) as PlanRow[],
-    'reactions.reactedTo': (query: [rule: string, after: Seq, before: Seq, limit: number]): Seq[] => reactedTo.all(...query) as Seq[],
     'reactions.openReactions': ([nowUs, limit]: [nowUs: number, limit: number]): ReactionRow[] =>
       openReactions.all(nowUs, limit) as ReactionRow[],
     'reactions.inState': ([state, limit]: [state: ReactionState, limit: number]): ReactionRow[] =>
@@ -416,6 +412,8 @@ function windowReads(db: Database) {
     .raw()
   const states = db.prepare('SELECT rule, paused, body FROM rule_states').raw()
   const waiting = db.prepare('SELECT held, count(*) FROM plans WHERE rule = ? AND held IS NOT NULL GROUP BY held').raw()
+  const allHeld = db.prepare('SELECT held, count(*) FROM plans WHERE held IS NOT NULL GROUP BY held').raw()
+  const due = db.prepare('SELECT count(*) FROM (SELECT 1 FROM plans WHERE due_us IS NOT NULL LIMIT 100000)').pluck()
   return {
     'reactions.windows': ({ rule, after, limit }: { rule?: string; after?: string; limit: number }): WindowRow[] =>
       (rule === undefined ? all.all(limit) : ofRule.all(rule, after ?? '', limit)) as WindowRow[],
@@ -423,7 +421,11 @@ function windowReads(db: Database) {
     'reactions.windowsOf': (seq: Seq): [rule: string, first: Seq, reacted: Seq | null][] =>
       windowsOf.all(seq) as [string, Seq, Seq | null][],
     'reactions.states': (_: null): StateFields[] => states.all() as StateFields[],
-    'reactions.waiting': (rule: string): [Held, number][] => waiting.all(rule) as [Held, number][]
+    'reactions.waiting': (rule: string): [Held, number][] => waiting.all(rule) as [Held, number][],
+    'reactions.allWaiting': (_: null): [Held | 'due', number][] => {
+      const open = due.get() as number
+      return [...(allHeld.all() as [Held, number][]), ...(open > 0 ? [['due', open] as ['due', number]] : [])]
+    }
   }
 }
 
@@ -543,6 +545,10 @@ export class SqliteReactions implements ReactionStore {
     return Object.fromEntries(await this.#readers.ask('reactions.waiting', rule))
   }
 
+  async allWaiting(): Promise<Readonly<Partial<Record<Held | 'due', number>>>> {
+    return Object.fromEntries(await this.#readers.ask('reactions.allWaiting', null))
+  }
+
   async openPlans(nowUs: number, limit: number): Promise<readonly PlanRecord[]> {
     return (await this.#readers.ask('reactions.openPlans', [nowUs, limit])).map(planOf)
   }
@@ -594,10 +600,6 @@ export class SqliteReactions implements ReactionStore {
 
   async plansOf(event: Seq): Promise<readonly PlanRecord[]> {
     return (await this.#readers.ask('reactions.plansOf', event)).map(planOf)
-  }
-
-  async reactedTo(rule: string, { after, before }: { readonly after: Seq; readonly before: Seq }, limit: number): Promise<readonly Seq[]> {
-    return this.#readers.ask('reactions.reactedTo', [rule, after, before, limit])
   }
 
   async textsOf(event: Seq): Promise<ReadonlyMap<number, string>> {
