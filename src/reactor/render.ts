@@ -236,10 +236,17 @@ function run(source: string, context: Readonly<Record<string, unknown>>, options
 }
 
 function evaluatorFor(context: Readonly<Record<string, unknown>>, options: RenderOptions, yaml: boolean): Evaluator {
-  const globals = new Scope(null)
-  for (const [name, value] of globalFunctions(() => evaluator)) globals.set(name, value)
+  const functions = new Scope(null)
+  for (const [name, value] of globalFunctions(() => evaluator)) functions.set(name, value)
+  const globals = new Scope(functions)
   for (const [name, value] of Object.entries(context)) globals.set(name, name === 'salt' ? functionsOf(value) : toValue(value))
-  const evaluator: Evaluator = new Evaluator({ budget: new Budget(options.limits), yaml, globals, load: loaderOf(options.loader) })
+  const evaluator: Evaluator = new Evaluator({
+    budget: new Budget(options.limits),
+    yaml,
+    globals,
+    functions,
+    load: loaderOf(options.loader)
+  })
   return evaluator
 }
 

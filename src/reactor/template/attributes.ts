@@ -91,6 +91,7 @@ function attributeOf(value: Value, name: string, env: Env): Value | undefined {
   if (value instanceof GroupTuple) return value.attribute(name)
   if (value instanceof Namespace) return value.attributes.get(name)
   if (value instanceof PyFunction) return value.attributes?.get(name)
+  if (value instanceof PyRange && /^(?:start|stop|step)$/.test(name)) return value[name as 'start' | 'stop' | 'step']
   if (value instanceof PyBytes) return bytesAttribute(value, name)
   if (isInt(value) || typeof value === 'boolean') return intAttribute(value, name)
   return isFloat(value) ? floatAttribute(value, name) : undefined

@@ -5,28 +5,35 @@ import { filterNamed } from './filters.js'
 import type { Template } from './nodes.js'
 import { testNamed } from './tests.js'
 
-/** Throws for names of filters and tests that do not exist; in branches of `if` Jinja only looks when they run. */
+/** Statements that Jinja compiles as a frame of their own: in them names are looked for at once again, even inside of an `if`. */
+const FRAMES: ReadonlySet<string> = new Set([
+  'for',
+  'macro',
+  'callBlock',
+  'filterBlock',
+  'setBlock',
+  'loadBlock',
+  'with',
+  'block',
+  'autoescape'
+])
+
+/** Throws for names of filters and tests that do not exist; in an `if` Jinja only looks when they run (`late`). */
 export function checkNames(template: Template): void {
-  checkNode(template.body)
+  checkNode(template.body, false)
 }
 
-function checkNode(node: unknown): void {
-  if (Array.isArray(node)) {
-    for (const item of node) checkNode(item)
+function checkNode(node: unknown, late: boolean): void {
+  if (node === null || typeof node !== 'object') return
+  if (!('type' in node)) {
+    for (const item of childrenOf(node)) checkNode(item, late)
     return
   }
-  if (node === null || typeof node !== 'object' || !('type' in node)) {
-    if (node !== null && typeof node === 'object') for (const item of childrenOf(node)) checkNode(item)
-    return
-  }
-  const typed = node as { type: string; name?: string; line: number; column: number; test?: unknown }
+  const typed = node as { type: string; name?: string; line: number; column: number; over?: unknown }
   if (typed.type === 'constant') return
-  if (typed.type === 'if' || typed.type === 'condition') {
-    checkNode(typed.test)
-    return
-  }
-  if (typed.type === 'filter' || typed.type === 'test') checkName(typed.type, typed.name!, typed)
-  for (const item of childrenOf(node)) checkNode(item)
+  if ((typed.type === 'filter' || typed.type === 'test') && !late) checkName(typed.type, typed.name!, typed)
+  const inner = typed.type === 'if' || typed.type === 'condition' || (late && !FRAMES.has(typed.type))
+  for (const item of childrenOf(node)) checkNode(item, item === typed.over ? late : inner)
 }
 
 /** Arrays and objects that hang on a node: statements, expressions, arguments, pairs. */

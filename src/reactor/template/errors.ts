@@ -43,6 +43,11 @@ export function runtimeError(message: string): TemplateError {
   return new TemplateError('runtime', message)
 }
 
+/** A filter's argument that Jinja itself refuses; Salt reports it with the mistakes of syntax. */
+export function filterArgumentError(message: string): TemplateError {
+  return new TemplateError('syntax', message)
+}
+
 /** Use of what does not exist; Salt renders with StrictUndefined. */
 export function undefinedError(message: string): TemplateError {
   return new TemplateError('undefined', message)

@@ -5,13 +5,14 @@
 import { getAttribute, getItem, methodsOf } from './attributes.js'
 import type { Env, Source } from './env.js'
 import { limitError, runtimeError, TemplateError, undefinedError } from './errors.js'
-import { filterNamed, filters, RICH_FILTERS, UNDEFINED_FILTERS } from './filters.js'
+import { filterNamed, filters, MARKED_FILTERS, MARKUP_FILTERS, RICH_FILTERS, TYPED_FILTERS, UNDEFINED_FILTERS } from './filters.js'
 import { escapeHtml } from './filters-text.js'
 import { formatPercent } from './format.js'
 import type { Budget } from './limits.js'
 import { loadData } from './load.js'
 import { LoopContext } from './loop.js'
 import { MacroFunction } from './macro.js'
+import { markupMethod, markupOperation } from './markup.js'
 import type { Arguments, AssignTarget, BinaryOperator, CompareOperator, Expression, Statement, Template } from './nodes.js'
 import {
   add,
@@ -34,7 +35,7 @@ import {
   truthy,
   typeName
 } from './operators.js'
-import { Output } from './output.js'
+import { checkPrintable, Output } from './output.js'
 import { Scope } from './scope.js'
 import { testNamed, tests, UNDEFINED_TESTS } from './tests.js'
 import { str } from './text.js'
@@ -47,6 +48,8 @@ import {
   PyDict,
   PyFunction,
   PyList,
+  PyModule,
+  PyObject,
   PyRecord,
   PyTuple,
   RichText,
@@ -88,6 +91,8 @@ export interface EvaluatorOptions {
   readonly yaml: boolean
   /** Names that every template sees, imported ones too. */
   readonly globals: Scope
+  /** The functions that every template has: all that one included without context sees. */
+  readonly functions: Scope
   readonly load: (name: string, from: string | undefined) => Source | null
 }
 
@@ -95,6 +100,7 @@ export class Evaluator implements Env {
   readonly budget: Budget
   readonly yaml: boolean
   readonly #globals: Scope
+  readonly #functions: Scope
   readonly #load: EvaluatorOptions['load']
   #scope: Scope
 
@@ -102,6 +108,7 @@ export class Evaluator implements Env {
     this.budget = options.budget
     this.yaml = options.yaml
     this.#globals = options.globals
+    this.#functions = options.functions
     this.#load = options.load
     this.#scope = options.globals
   }
@@ -272,6 +279,7 @@ export class Evaluator implements Env {
   }
 
   #print(value: Value, frame: Frame): void {
+    if (value instanceof PyObject) checkPrintable(value, this.budget)
     if (!frame.html || value instanceof Markup || value instanceof RichText) frame.out.value(value)
     else frame.out.value(escapeHtml(str(value, this.budget)))
   }
@@ -354,8 +362,8 @@ export class Evaluator implements Env {
     const caller = new MacroFunction(this, null, node, frame)
     const call = node.call as Expression & { type: 'call' }
     const target = this.evaluate(call.target, frame)
-    const [args, kwargs] = this.#arguments(call.arguments, frame)
-    this.#print(this.call(target, args, new Map([...kwargs, ['caller', caller]])), frame)
+    const [args, kwargs] = this.#arguments(call.arguments, frame, caller)
+    this.#print(this.call(target, args, kwargs), frame)
   }
 
   #printBlock(node: Statement & { type: 'block' }, frame: Frame): void {
@@ -394,12 +402,13 @@ export class Evaluator implements Env {
     const name = this.evaluate(node.template, frame)
     const source = node.ignoreMissing ? this.#find(name, frame) : this.#source(name, frame)
     if (source === null) return
-    this.#template(source, new Scope(node.withContext ? frame.scope : this.#globals), frame.out, frame.html)
+    const scope = node.withContext ? frame.scope.without('loop') : this.#functions
+    this.#template(source, new Scope(scope), frame.out, frame.html)
   }
 
   #module(template: Expression, withContext: boolean, frame: Frame): Module {
     const source = this.#source(this.evaluate(template, frame), frame)
-    const scope = new Scope(withContext ? frame.scope : this.#globals)
+    const scope = new Scope(withContext ? frame.scope.without('loop') : this.#globals)
     const out = frame.out.sibling()
     this.#template(source, scope, out, frame.html)
     return new Module(source.file, scope, out.captured(frame.html))
@@ -416,7 +425,7 @@ export class Evaluator implements Env {
   #importData(node: Statement & { type: 'importData' }, frame: Frame): void {
     const source = this.#source(this.evaluate(node.template, frame), frame)
     const out = frame.out.sibling()
-    this.#template(source, new Scope(frame.scope), out, false)
+    this.#template(source, new Scope(node.withContext ? frame.scope.without('loop') : this.#globals), out, false)
     frame.scope.set(node.name, loadData(node.format, out.captured(false), this))
   }
 
@@ -522,6 +531,10 @@ export class Evaluator implements Env {
     if (operator === '+' && (left instanceof RichText || right instanceof RichText)) {
       if (typeName(left) === 'str' && typeName(right) === 'str') return concat([left, right], this.budget)
     }
+    if (left instanceof Markup || right instanceof Markup) {
+      const text = markupOperation(operator, left, right, this)
+      if (text !== null) return text
+    }
     const a = flat(left)
     const b = flat(right)
     switch (operator) {
@@ -584,9 +597,11 @@ export class Evaluator implements Env {
     const { target } = node
     if (target.type === 'attribute') {
       // the common case, a method, without an object for the bound method
-      const self = flat(this.evaluate(target.target, frame))
+      const receiver = this.evaluate(target.target, frame)
+      const self = flat(receiver)
       const method = methodsOf(self)?.get(target.name)
       const [args, kwargs] = this.#arguments(node.arguments, frame)
+      if (method !== undefined && receiver instanceof Markup) return markupMethod(target.name, receiver, method, args, kwargs, this)
       return method === undefined ? this.call(getAttribute(self, target.name, this), args, kwargs) : method(self, args, kwargs, this)
     }
     const callee = this.evaluate(target, frame)
@@ -594,12 +609,14 @@ export class Evaluator implements Env {
     return this.call(callee, args, kwargs)
   }
 
-  #arguments(node: Arguments, frame: Frame): [Value[], Kwargs] {
+  /** `caller`: what a `call` block passes, behind the named arguments and before those of `**`. */
+  #arguments(node: Arguments, frame: Frame, caller: Value | null = null): [Value[], Kwargs] {
     const args = node.positional.map(argument => this.evaluate(argument, frame))
     if (node.star !== null) args.push(...listOf(this.evaluate(node.star, frame), this.budget))
-    if (node.named.length === 0 && node.doubleStar === null) return [args, NO_KWARGS]
+    if (node.named.length === 0 && node.doubleStar === null && caller === null) return [args, NO_KWARGS]
     const kwargs: Kwargs = new Map()
     for (const { name, value } of node.named) kwargs.set(name, this.evaluate(value, frame))
+    if (caller !== null) kwargs.set('caller', caller)
     if (node.doubleStar !== null) this.#spread(this.evaluate(node.doubleStar, frame), kwargs)
     return [args, kwargs]
   }
@@ -623,18 +640,21 @@ export class Evaluator implements Env {
     this.budget.step()
     const filter = filters.get(name) ?? filterNamed(name)
     if (UNDEFINED_FILTERS.has(name)) return filter(value, args, kwargs, this)
+    if (value instanceof Undefined && TYPED_FILTERS.has(name)) throw runtimeError(`expected str, not ${typeName(value)}`)
     const present = defined(value) instanceof Undefined ? '' : value
-    const input = RICH_FILTERS.has(name) ? present : flat(present)
+    const input = RICH_FILTERS.has(name) || (present instanceof Markup && MARKUP_FILTERS.has(name)) ? present : flat(present)
     if (typeof input === 'string') this.budget.read(input.length)
     const output = filter(input, args, kwargs, this)
-    if (typeof output === 'string') this.budget.grow(output.length)
-    return output
+    if (typeof output !== 'string') return output
+    this.budget.grow(output.length)
+    return value instanceof Markup && MARKED_FILTERS.has(name) ? new Markup(output) : output
   }
 
   test(name: string, value: Value, args: Value[], kwargs: Kwargs): boolean {
     this.budget.step()
     const test = tests.get(name) ?? testNamed(name)
     if (name === 'escaped') return test(value, args, this, kwargs)
+    if (name === 'match' && value instanceof Undefined) throw runtimeError(`expected string or bytes-like object, got '${typeName(value)}'`)
     return test(flat(UNDEFINED_TESTS.has(name) ? value : defined(value)), args.map(flat), this, kwargs)
   }
 
@@ -668,15 +688,14 @@ class SelfReference extends PyRecord {
   }
 }
 
-/** An imported template: the names it set at its top. */
-class Module extends PyRecord {
-  readonly typeName = 'TemplateModule'
+/** An imported template: the names it set at its top. Printed, it is what it printed. */
+class Module extends PyModule {
   constructor(
     readonly file: string | undefined,
     readonly scope: Scope,
-    readonly text: Value
+    text: Value
   ) {
-    super()
+    super(text)
   }
   attribute(name: string): Value | undefined {
     return name.startsWith('_') || name === 'self' ? undefined : this.scope.own().get(name)

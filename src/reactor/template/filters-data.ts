@@ -1,17 +1,18 @@
 /** Filters that write and read JSON, YAML and Python's notation. */
 
+import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { doubleQuoted } from '../../shared/yaml-emit.js'
 import { flag, text } from './bind.js'
 import type { Env, Filter } from './env.js'
-import { runtimeError } from './errors.js'
+import { runtimeError, TemplateError } from './errors.js'
 import { filterTable } from './filter-table.js'
 import { dumpJson, type JsonOptions } from './json.js'
 import { loadData, printYaml, readJson, readYaml } from './load.js'
-import { flat, isInt, typeName } from './operators.js'
+import { flat, isInt, listOf, typeName } from './operators.js'
 import { prettyPrint } from './pprint.js'
 import { str } from './text.js'
-import { Markup, PyBytes, PyDict, PyList, PyObject, PyTuple, RichText, type Value } from './values.js'
+import { Markup, PyBytes, PyDict, PyDictView, PyList, PyObject, PyRecord, PySet, RichText, type Value } from './values.js'
 import { printXml } from './xml.js'
 
 const { table, filter } = filterTable()
@@ -34,11 +35,23 @@ filter('json', { sort_keys: true, indent: null }, (value, [sortKeys, indent], en
   return standsFor(value, text, env)
 })
 
-filter('tojson', { indent: null, ensure_ascii: true, sort_keys: false }, (value, [indent, ascii, sortKeys], env) => {
-  const options: JsonOptions = { indent: indentOf(indent), ascii: flag(ascii), sortKeys: flag(sortKeys) }
+filter('tojson', { indent: null, ensure_ascii: true, sort_keys: false, separators: null }, (value, args, env) => {
+  const [indent, ascii, sortKeys, separators] = args
+  const options: JsonOptions = {
+    indent: indentOf(indent),
+    ascii: flag(ascii),
+    sortKeys: flag(sortKeys),
+    separators: separators === null ? null : pairOfTexts(separators!, env)
+  }
   const text = dumpJson(value, options, env.budget).replace(/[<>&']/g, unit => `\\u00${unit.charCodeAt(0).toString(16)}`)
-  return standsFor(value, text, env)
+  return env.yaml ? standsFor(value, text, env) : text
 })
+
+function pairOfTexts(value: Value, env: Env): [string, string] {
+  const [item, key, ...rest] = listOf(value, env.budget)
+  if (rest.length > 0) throw runtimeError('too many values to unpack (expected 2)')
+  return [text(item, 'item separator'), text(key, 'key separator')]
+}
 
 filter('yaml', { flow_style: true }, (value, [flow], env) => {
   const text = printYaml(value, flag(flow), env)
@@ -53,7 +66,7 @@ filter('dict_to_sls_yaml_params', { flow_style: false }, (value, [flow], env) =>
   if (!(value instanceof PyDict)) throw runtimeError(`expected a dict, not ${typeName(value)}`)
   const items = [...value.entries()].map(([key, item]) => PyDict.of([[key, item]]))
   const text = printYaml(new PyList(items), flag(flow), env)
-  return env.yaml ? new RichText([{ literal: text, line: 0, column: 0 }]) : text
+  return env.yaml ? new RichText([{ literal: text, line: 0, column: 0 }]) : new Markup(text)
 })
 
 // ---- quoting for YAML ----------------------------------------------------------------------------------------------------------------------
@@ -78,6 +91,7 @@ function singleQuoted(text: string): string {
 }
 
 filter('yaml_encode', {}, (input, _args, env) => {
+  if (input instanceof Markup) throw runtimeError('cannot represent an object of type Markup')
   const value = flat(input)
   if (typeof value === 'string') return quoted(value, doubleQuoted(value, false), env)
   if (value instanceof PyObject)
@@ -87,24 +101,47 @@ filter('yaml_encode', {}, (input, _args, env) => {
 
 // ---- reading ---------------------------------------------------------------------------------------------------------------------------------
 
-table.set('load_yaml', (value, _args, _kwargs, env) =>
-  value instanceof RichText ? loadData('yaml', value, env) : readYaml(textOf(value, env), env)
-)
-table.set('load_json', (value, _args, _kwargs, env) => readJson(textOf(value, env), env))
-table.set('load_text', (value, _args, _kwargs, env) => textOf(value, env))
-
-function textOf(value: Value, env: Env): string {
-  return str(value, env.budget)
-}
+filter('load_yaml', {}, (value, _args, env) => {
+  if (value instanceof RichText) return loadData('yaml', value, env)
+  if (value instanceof PyBytes) return readYaml(value.data.toString('utf8'), env)
+  if (typeof value === 'string' || value instanceof PyRecord) return readYaml(str(value, env.budget), env)
+  throw runtimeError('a string or stream input is required')
+})
+filter('load_json', {}, (value, _args, env) => {
+  if (typeof flat(value) !== 'string' && !(value instanceof PyRecord))
+    throw new TemplateError('syntax', `Unable to load json from ${str(value, env.budget)}`)
+  return readJson(str(value, env.budget), env)
+})
+filter('load_text', {}, (value, _args, env) => (value instanceof PyRecord ? str(value, env.budget) : value))
 
 // ---- base64 and hashes -----------------------------------------------------------------------------------------------------------------------
 
 filter('to_bytes', {}, value => new PyBytes(bytesOf(value)))
 filter('base64_encode', {}, value => bytesOf(value).toString('base64'))
-filter('base64_decode', {}, value => Buffer.from(bytesOf(value).toString('latin1'), 'base64').toString('utf8'))
+filter('base64_decode', {}, value => {
+  const decoded = decodeBase64(bytesOf(value).toString('latin1'))
+  return isUtf8(decoded) ? decoded.toString('utf8') : new PyBytes(decoded)
+})
+
+/** As Python reads it: what is no letter of the alphabet is passed over, what follows the end of a padded group too. */
+function decodeBase64(source: string): Buffer {
+  let digits = ''
+  let pads = 0
+  for (const letter of source.replace(/[^A-Za-z0-9+/=]/g, '')) {
+    if (letter !== '=') {
+      digits += letter
+      pads = 0
+    } else if (digits.length % 4 >= 2 && (digits.length % 4) + ++pads >= 4) {
+      return Buffer.from(digits, 'base64')
+    }
+  }
+  if (digits.length % 4 === 1) throw runtimeError('Invalid base64-encoded string')
+  if (digits.length % 4 > 0) throw runtimeError('Incorrect padding')
+  return Buffer.from(digits, 'base64')
+}
 
 /** What is hashed and encoded: a text's UTF-8. */
-function bytesOf(value: Value): Buffer {
+export function bytesOf(value: Value): Buffer {
   return value instanceof PyBytes ? value.data : Buffer.from(text(value, 'expected bytes or str'))
 }
 
@@ -120,5 +157,6 @@ for (const name of ['json_decode_dict', 'json_decode_list', 'json_encode_dict', 
 
 /** For the tests of truth that look at Python's hashability. */
 export function isHashable(value: Value): boolean {
-  return !(value instanceof PyList || value instanceof PyDict) && !(value instanceof PyTuple && value.items.some(item => !isHashable(item)))
+  if (value instanceof PyDictView) return value.typeName === 'dict_values'
+  return !(value instanceof PyList || value instanceof PyDict || value instanceof PySet)
 }

@@ -3,7 +3,7 @@
 import { floatOf, integerOf, MAX_DIGITS, WholeFloat } from '../../shared/numbers.js'
 import { flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
-import { runtimeError, TemplateError } from './errors.js'
+import { filterArgumentError, runtimeError, TemplateError } from './errors.js'
 import { filterTable } from './filter-table.js'
 import { fixed } from './format.js'
 import { pairsOf, sortKeyed } from './methods-collections.js'
@@ -15,6 +15,7 @@ import {
   flat,
   isFloat,
   isInt,
+  isIterable,
   isNumber,
   iterate,
   len,
@@ -26,7 +27,7 @@ import {
 } from './operators.js'
 import { prettyPrint } from './pprint.js'
 import { characters, str } from './text.js'
-import { GroupTuple, type Kwargs, orElse, PyDict, PyIterator, PyList, PyTuple, Undefined, type Value } from './values.js'
+import { GroupTuple, type Kwargs, orElse, PyDict, PyIterator, PyList, PySet, PyTuple, Undefined, type Value } from './values.js'
 
 const { table, filter } = filterTable()
 
@@ -83,7 +84,7 @@ filter('first', {}, value => {
   return new Undefined('No first item, sequence was empty.')
 })
 filter('last', {}, value => {
-  if (value instanceof PyIterator) throw runtimeError("'generator' object is not reversible")
+  if (value instanceof PyIterator || value instanceof PySet) throw runtimeError(`'${typeName(value)}' object is not reversible`)
   return orElse([...iterate(value)].at(-1), new Undefined('No last item, sequence was empty.'))
 })
 filter('random', {}, (value, _args, env) => {
@@ -95,7 +96,10 @@ filter('count', {}, value => len(value))
 filter('list', {}, (value, _args, env) => new PyList(listOf(value, env.budget)))
 filter('reverse', {}, (value, _args, env) => {
   if (typeof value === 'string') return characters(value).reverse().join('')
-  return new PyIterator(listOf(value, env.budget).reverse())
+  if (!isIterable(value)) throw filterArgumentError('argument must be iterable')
+  const items = listOf(value, env.budget).reverse()
+  // what cannot be walked backwards is copied into a list
+  return value instanceof PyIterator || value instanceof PySet ? new PyList(items) : new PyIterator(items)
 })
 filter('items', {}, (value, _args, env) => {
   if (value instanceof Undefined) return new PyIterator([])
@@ -129,9 +133,9 @@ filter('sort', { reverse: false, case_sensitive: false, attribute: null }, (valu
 })
 
 filter('dictsort', { case_sensitive: false, by: 'key', reverse: false }, (value, [caseSensitive, by, reverse], env) => {
-  if (!(value instanceof PyDict)) throw runtimeError(`'${typeName(value)}' object has no attribute 'items'`)
   const position = by === 'key' ? 0 : by === 'value' ? 1 : -1
-  if (position < 0) throw runtimeError('You can only sort by either "key" or "value"')
+  if (position < 0) throw filterArgumentError('You can only sort by either "key" or "value"')
+  if (!(defined(value) instanceof PyDict)) throw runtimeError(`'${typeName(value)}' object has no attribute 'items'`)
   const key = caseKey(flag(caseSensitive))
   const keyed = pairsOf(value, env).map(pair => ({ item: new PyTuple(pair), key: key(position === 0 ? pair[0] : pair[1]) }))
   return new PyList(sortKeyed(keyed, flag(reverse), env))
@@ -168,6 +172,7 @@ for (const [name, sign] of [
 
 filter('sum', { attribute: null, start: 0 }, (value, [attribute, start], env) => {
   const get = getter(attribute!, env)
+  if (typeof start === 'string') throw runtimeError("sum() can't sum strings [use ''.join(seq) instead]")
   return listOf(value, env.budget).reduce((sum, item) => {
     const flattened = flat(get(item))
     if (typeof flattened === 'string' || typeof sum === 'string')
@@ -224,11 +229,11 @@ table.set('map', (value, args, kwargs, env) => {
   const items = itemsOf(value, env)
   if (args.length === 0 && kwargs.has('attribute')) {
     const rest = [...kwargs.keys()].filter(key => key !== 'attribute' && key !== 'default')
-    if (rest.length > 0) throw runtimeError(`Unexpected keyword argument '${rest[0]}'`)
+    if (rest.length > 0) throw filterArgumentError(`Unexpected keyword argument '${rest[0]}'`)
     return new PyIterator(items.map(getter(kwargs.get('attribute')!, env, kwargs.get('default') ?? null)))
   }
   const [name, ...rest] = args
-  if (name === undefined) throw runtimeError('map requires a filter argument')
+  if (name === undefined) throw filterArgumentError('map requires a filter argument')
   return new PyIterator(items.map(item => atRuntime(() => env.filter(text(name, 'filter name'), item, rest, kwargs))))
 })
 
@@ -246,7 +251,7 @@ function atRuntime<T>(work: () => T): T {
 function select(name: string, keep: boolean, byAttribute: boolean): void {
   table.set(name, (value, args, kwargs, env) => {
     const [attribute, rest] = byAttribute ? [args[0], args.slice(1)] : [null, args]
-    if (attribute === undefined) throw runtimeError('Missing parameter for attribute name')
+    if (attribute === undefined) throw filterArgumentError('Missing parameter for attribute name')
     const get = getter(attribute, env)
     const holds = tester(rest, kwargs, env)
     return new PyIterator(itemsOf(value, env).filter(item => holds(get(item)) === keep))
@@ -323,10 +328,10 @@ filter('float', { default: new WholeFloat(0) }, (value, [fallback]) => {
 })
 
 filter('round', { precision: 0, method: 'common' }, (value, [precision, method]) => {
+  if (method !== 'common' && method !== 'ceil' && method !== 'floor') throw filterArgumentError('method must be common, ceil or floor')
   if (method !== 'common') defined(value)
   if (!isNumber(value)) throw runtimeError(`type ${typeName(value)} doesn't define __round__ method`)
   const digits = integer(precision)
-  if (method !== 'common' && method !== 'ceil' && method !== 'floor') throw runtimeError('method must be common, ceil or floor')
   if (method !== 'common') {
     const scaled = toFloat(value) * 10 ** digits
     return floatOf((method === 'ceil' ? Math.ceil(scaled) : Math.floor(scaled)) / 10 ** digits)
@@ -353,7 +358,7 @@ function roundFloat(value: number, digits: number): number {
   const floor = Math.floor(quotient)
   const rest = quotient - floor
   const nearest = rest < 0.5 ? floor : rest > 0.5 ? floor + 1 : floor % 2 === 0 ? floor : floor + 1
-  return nearest * unit
+  return (nearest === 0 && value < 0 ? -0 : nearest) * unit
 }
 
 filter('pprint', {}, (value, _args, env) => prettyPrint(value, env.budget))

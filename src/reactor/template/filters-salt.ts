@@ -3,14 +3,18 @@
 import { createHash, createHmac, randomBytes, randomInt, timingSafeEqual } from 'node:crypto'
 import { floatOf, integerOf } from '../../shared/numbers.js'
 import { compileGlob } from '../../tags/glob.js'
+import { methodsOf } from './attributes.js'
 import { flag, integer, REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { limitError, runtimeError } from './errors.js'
 import { filterTable } from './filter-table.js'
-import { isHashable } from './filters-data.js'
+import { bytesOf, isHashable } from './filters-data.js'
 import { parsePythonFloat, parsePythonInt } from './filters-lists.js'
 import { jsonQuery } from './jmespath.js'
+import { readYaml } from './load.js'
+import { markupMethod } from './markup.js'
 import { sorted } from './methods-collections.js'
+import { isSpace } from './methods-str.js'
 import {
   add,
   compare,
@@ -32,7 +36,7 @@ import {
 import { escapeRegex, matchGroups, substitute } from './regex.js'
 import { strftime } from './strftime.js'
 import { characters, str } from './text.js'
-import { firstOf, orElse, PyDict, PyFunction, PyList, PySet, PyTuple, Undefined, type Value } from './values.js'
+import { Markup, orElse, PyBytes, PyDict, PyFunction, PyList, PySet, PyTuple, Undefined, type Value } from './values.js'
 
 const { table, filter } = filterTable()
 
@@ -51,7 +55,9 @@ filter('to_bool', {}, value => {
 filter('is_list', {}, value => value instanceof PyList)
 filter('is_iter', {}, value => typeof value !== 'string' && isIterable(value))
 filter('is_hex', {}, value => typeof value === 'string' && parsePythonInt(value, 16) !== null)
-filter('contains_whitespace', {}, (value, _args, env) => /\s/.test(str(value, env.budget)))
+filter('contains_whitespace', {}, (value, _args, env) =>
+  listOf(value, env.budget).some(item => isSpace(text(item, "object with attribute 'isspace'")))
+)
 filter('exactly_n_true', { amount: 1 }, (value, [amount], env) => trueItems(value, env) === integer(amount))
 filter('exactly_one_true', {}, (value, _args, env) => trueItems(value, env) === 1)
 
@@ -81,6 +87,7 @@ filter('to_camelcase', { uppercamel: false }, (value, [upper]) => {
 filter('to_snake_case', {}, value => snakeCase(text(value, 'camel_input')))
 
 function snakeCase(camel: string): string {
+  if (camel === '') throw runtimeError('string index out of range')
   const letters = characters(camel)
   const isUpper = (letter: string | undefined) => letter !== undefined && letter !== letter.toLowerCase()
   const isLower = (letter: string | undefined) => letter !== undefined && letter !== letter.toUpperCase()
@@ -127,10 +134,15 @@ function humanToBytes(size: string, defaultUnit: string, metric: boolean): Value
   return Math.trunc(amount * base ** power)
 }
 
-filter('path_join', { a: null, b: null, c: null, d: null, e: null, f: null, g: null, h: null }, (value, args, env) => {
-  const parts = [value, ...args.filter(part => part !== null)].map(part => str(flat(part), env.budget))
+filter('path_join', { a: null, b: null, c: null, d: null, e: null, f: null, g: null, h: null }, (value, args) => {
+  const parts = [value, ...args.filter(part => part !== null)].map(part => unicodeOf(part))
   return joinPath(parts)
 })
+
+/** What Salt's functions take for text: a `str`, or `bytes` in UTF-8. */
+function unicodeOf(value: Value): string {
+  return value instanceof PyBytes ? value.data.toString('utf8') : text(value, 'expected str, bytes, or bytearray: it')
+}
 
 /** Salt's path join: later parts never start anew at the root; the result is normalised. */
 function joinPath(parts: readonly string[]): string {
@@ -166,9 +178,10 @@ filter('regex_replace', { rgx: REQUIRED, val: REQUIRED, ...REGEX_FLAGS }, (value
 filter('regex_escape', {}, value => escapeRegex(text(value, 'pattern')))
 
 filter('check_whitelist_blacklist', { whitelist: null, blacklist: null }, (value, [whitelist, blacklist], env) => {
-  const subject = text(value, 'value')
   const allowed = expressions(whitelist!, env)
   const denied = expressions(blacklist!, env)
+  if (allowed.length === 0 && denied.length === 0) return true
+  const subject = text(value, 'value')
   const matches = (list: readonly string[]) => list.some(expression => expressionMatches(subject, expression, env))
   if (denied.length > 0 && matches(denied)) return false
   return allowed.length === 0 || matches(allowed)
@@ -221,8 +234,10 @@ filter('unique', { case_sensitive: false, attribute: null }, (value, _args, env)
   return isHashable(value) ? new PySet(items) : new PyList(items)
 })
 
-function setFilter(name: string, combine: (a: Value[], b: Value[], env: Env) => Value[]): void {
+/** `joins`: what is no set is put together with `+`, which takes two of a kind only. */
+function setFilter(name: string, joins: boolean, combine: (a: Value[], b: Value[], env: Env) => Value[]): void {
   filter(name, { lst2: REQUIRED }, (value, [other], env) => {
+    if (joins && !(isHashable(value) && isHashable(other!))) add(value, other!, env.budget)
     const [a, b] = [listOf(value, env.budget), listOf(other!, env.budget)]
     const items = unique(combine(a, b, env), env)
     return isHashable(value) && isHashable(other!) ? new PySet(items) : new PyList(items)
@@ -235,13 +250,13 @@ function among(items: readonly Value[], env: Env): (item: Value) => boolean {
   return item => (hashed !== null && isHashable(flat(item)) ? hashed.members.has(item) : contains(list, item, env.budget))
 }
 
-setFilter('union', (a, b) => [...a, ...b])
-setFilter('intersect', (a, b, env) => a.filter(among(b, env)))
-setFilter('difference', (a, b, env) => {
+setFilter('union', true, (a, b) => [...a, ...b])
+setFilter('intersect', false, (a, b, env) => a.filter(among(b, env)))
+setFilter('difference', false, (a, b, env) => {
   const inB = among(b, env)
   return a.filter(item => !inB(item))
 })
-setFilter('symmetric_difference', (a, b, env) => {
+setFilter('symmetric_difference', true, (a, b, env) => {
   const [inA, inB] = [among(a, env), among(b, env)]
   return [...a.filter(item => !inB(item)), ...b.filter(item => !inA(item))]
 })
@@ -260,10 +275,19 @@ for (const [name, sign] of [
   })
 }
 filter('avg', {}, (value, _args, env) => {
-  if (isHashable(value)) return floatOf(toFloat(isNumber(value) ? value : Number.NaN))
+  if (isHashable(value)) return floatOf(floatArgument(value))
   const total = listOf(value, env.budget).reduce((sum, item) => add(sum, item, env.budget), 0 as Value)
   return divide(total, len(value))
 })
+/** Python's `float(value)`. */
+function floatArgument(value: Value): number {
+  if (isNumber(value)) return toFloat(value)
+  if (typeof value !== 'string') throw runtimeError(`float() argument must be a string or a real number, not '${typeName(value)}'`)
+  const float = parsePythonFloat(value)
+  if (float === null) throw runtimeError(`could not convert string to float: '${value}'`)
+  return float
+}
+
 filter('sorted_ignorecase', {}, (value, _args, env) => {
   const lower = new PyFunction('lower', ([item]) => text(item, 'item').toLowerCase())
   return new PyList(sorted(listOf(value, env.budget), lower, false, env))
@@ -279,8 +303,7 @@ function flatten(value: Value, levels: number, keepNulls: boolean, env: Env): Va
   const out: Value[] = []
   for (const item of listOf(value, env.budget)) {
     if (!keepNulls && (item === null || item === 'None' || item === 'null')) continue
-    if ((item instanceof PyList || item instanceof PyTuple || item instanceof PySet) && levels >= 1)
-      out.push(...flatten(item, levels - 1, keepNulls, env))
+    if (typeof flat(item) !== 'string' && isIterable(item) && levels >= 1) out.push(...flatten(item, levels - 1, keepNulls, env))
     else out.push(item)
   }
   env.budget.leave()
@@ -290,6 +313,8 @@ function flatten(value: Value, levels: number, keepNulls: boolean, env: Env): Va
 filter('compare_lists', { new: REQUIRED }, (value, [other], env) => {
   const result = new PyDict()
   const [before, after] = [listOf(value, env.budget), listOf(other!, env.budget)]
+  if (typeof value === 'string') for (const item of after) text(item, "'in <string>' left operand")
+  if (typeof flat(other!) === 'string') for (const item of before) text(item, "'in <string>' left operand")
   const [inBefore, inAfter] = [among(before, env), among(after, env)]
   const added = after.filter(item => !inBefore(item))
   const removed = before.filter(item => !inAfter(item))
@@ -301,7 +326,7 @@ filter('compare_lists', { new: REQUIRED }, (value, [other], env) => {
 // ---- dicts -----------------------------------------------------------------------------------------------------------------------------------------
 
 filter('compare_dicts', { new: REQUIRED }, (value, [other], env) => {
-  const [before, after] = [dictOf(value), dictOf(other!)]
+  const [before, after] = [dictOrNothing(value), dictOrNothing(other!)]
   const result = new PyDict()
   for (const key of unique([...before.keys(), ...after.keys()], env)) {
     const [old, now] = [before.get(key), after.get(key)]
@@ -321,6 +346,11 @@ filter('compare_dicts', { new: REQUIRED }, (value, [other], env) => {
   return result
 })
 
+/** What is empty, of whatever type, has no keys. */
+function dictOrNothing(value: Value): PyDict {
+  return truthy(value) ? dictOf(value) : new PyDict()
+}
+
 function dictOf(value: Value): PyDict {
   if (value instanceof PyDict) return value
   throw runtimeError(`expected a dict, not ${typeName(defined(value))}`)
@@ -328,26 +358,34 @@ function dictOf(value: Value): PyDict {
 
 filter('traverse', { key: REQUIRED, default: null, delimiter: ':' }, (value, [key, fallback, delimiter], env) => {
   let at: Value = value
-  const steps = typeof key === 'string' ? key.split(text(delimiter, 'delimiter')) : [str(flat(key!), env.budget)]
+  const steps = typeof key === 'string' ? key.split(text(delimiter, 'delimiter')) : isInt(key!) ? [key!] : listOf(key!, env.budget)
   for (const step of steps) {
-    const next = traverseStep(at, step)
+    const next = traverseStep(at, step, env)
     if (next === undefined) return fallback!
     at = next
   }
   return at
 })
 
-function traverseStep(value: Value, step: string): Value | undefined {
-  if (value instanceof PyList || value instanceof PyTuple) {
-    if (/^-?\d+$/.test(step)) return itemAt(value, Number(step))
+/** The dicts in a list are looked into before its places; of texts and tuples only places are known. */
+function traverseStep(value: Value, step: Value, env: Env): Value | undefined {
+  if (value instanceof PyList) {
+    const index = typeof step === 'string' ? parsePythonInt(step, 10) : isInt(step) ? step : null
+    const wanted = index ?? step
     for (const item of value.items) {
-      const found = item instanceof PyDict ? item.get(step) : undefined
+      const found = item instanceof PyDict ? item.get(wanted) : undefined
       if (found !== undefined) return found
     }
-    return undefined
+    return index === null ? undefined : itemAt(value, Number(index))
   }
-  if (!(value instanceof PyDict)) return undefined
-  return firstOf(value.get(step), /^\d+$/.test(step) ? value.get(Number(step)) : undefined)
+  if (value instanceof PyDict) {
+    const found = value.get(step)
+    return found === undefined && typeof step === 'string' ? value.get(readYaml(step, env)) : found
+  }
+  if (!isInt(step)) return undefined
+  const found = itemAt(value, Number(step))
+  if (found === undefined && isIterable(value)) throw runtimeError(`${typeName(value)} index out of range`)
+  return found
 }
 
 /** Filters that change the dict they get, at a path of keys. */
@@ -390,8 +428,11 @@ dictWriter('extend_dict_key_value', (dict, key, value, env) => {
 filter('json_query', { expression: REQUIRED }, (value, [expression], env) => jsonQuery(text(expression, 'expression'), value, env))
 
 table.set('method_call', (value, args, kwargs, env) => {
-  const [name, ...rest] = args
-  const method = env.attribute(value, text(name, 'method name'))
+  const [first, ...rest] = args
+  const name = text(first, 'method name')
+  const marked = value instanceof Markup ? methodsOf(value.text)?.get(name) : undefined
+  if (marked !== undefined) return markupMethod(name, value as Markup, marked, rest, kwargs, env)
+  const method = env.attribute(value, name)
   return method instanceof Undefined ? null : env.call(method, rest, kwargs)
 })
 
@@ -424,10 +465,10 @@ for (const name of ['strftime', 'date_format']) {
   filter(name, { format: '%Y-%m-%d' }, (value, [format]) => strftime(value, text(format, 'format')))
 }
 
-filter('uuid', {}, (value, _args, env) => uuid5(str(value, env.budget)))
+filter('uuid', {}, value => uuid5(bytesOf(value)))
 
 /** Version 5 in Salt's own namespace. */
-function uuid5(name: string): string {
+function uuid5(name: Buffer): string {
   const namespace = Buffer.from('91633ebf1c865e33935a28061f4b480e', 'hex')
   const hash = createHash('sha1').update(namespace).update(name).digest().subarray(0, 16)
   hash[6] = (hash[6]! & 0x0f) | 0x50
@@ -435,16 +476,14 @@ function uuid5(name: string): string {
   return hash.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
-filter('hmac', { shared_secret: REQUIRED, challenge_hmac: REQUIRED }, (value, [secret, challenge], env) => {
-  const expected = hmac(str(value, env.budget), text(secret, 'shared_secret')).digest()
+filter('hmac', { shared_secret: REQUIRED, challenge_hmac: REQUIRED }, (value, [secret, challenge]) => {
+  const expected = hmac(bytesOf(value), text(secret, 'shared_secret')).digest()
   const given = Buffer.from(text(challenge, 'challenge_hmac'), 'base64')
   return given.length === expected.length && timingSafeEqual(given, expected)
 })
-filter('hmac_compute', { shared_secret: REQUIRED }, (value, [secret], env) =>
-  hmac(str(value, env.budget), text(secret, 'shared_secret')).digest('hex')
-)
+filter('hmac_compute', { shared_secret: REQUIRED }, (value, [secret]) => hmac(bytesOf(value), text(secret, 'shared_secret')).digest('hex'))
 
-function hmac(message: string, secret: string) {
+function hmac(message: Buffer, secret: string) {
   return createHmac('sha256', secret).update(message)
 }
 

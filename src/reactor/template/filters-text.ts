@@ -7,10 +7,10 @@ import { filterTable } from './filter-table.js'
 import { parsePythonFloat } from './filters-lists.js'
 import { formatPercent, formatValue } from './format.js'
 import { capitalize, replace, strip } from './methods-str.js'
-import { flat, isNumber, iterate, len, listOf, toFloat, truthy, typeName } from './operators.js'
+import { flat, isIterable, isNumber, iterate, len, listOf, toFloat, truthy, typeName } from './operators.js'
 import { characters, lengthOf, repr, str } from './text.js'
 import { SCHEME, urlize } from './urlize.js'
-import { isLiteral, Markup, type Part, PyDict, PyList, PyTuple, RichText, type Value } from './values.js'
+import { isLiteral, Markup, type Part, PyDict, PyTuple, RichText, type Value } from './values.js'
 
 const { table, filter } = filterTable()
 
@@ -66,7 +66,7 @@ filter('replace', { old: REQUIRED, new: REQUIRED, count: null }, (value, [old, r
 })
 
 filter('indent', { width: 4, first: false, blank: false, indentfirst: null }, (value, [width, first, blank, indentfirst], env) => {
-  const indention = typeof width === 'string' ? width : ' '.repeat(checkedWidth(integer(width)))
+  const indention = ' '.repeat(checkedWidth(integer(width)))
   return indent(value, indention, flag(indentfirst === null ? first : indentfirst), flag(blank), env)
 })
 
@@ -258,7 +258,7 @@ function percentEncode(value: string, safe: string, plus = false): string {
 }
 
 filter('urlencode', {}, (value, _args, env) => {
-  if (typeof value === 'string' || !(value instanceof PyDict || value instanceof PyList || value instanceof PyTuple)) {
+  if (typeof value === 'string' || !isIterable(value)) {
     return percentEncode(str(value, env.budget), '/')
   }
   const pairs = value instanceof PyDict ? [...value.entries()] : listOf(value, env.budget).map(pairOf)

@@ -20,11 +20,55 @@ export const UNDEFINED_FILTERS: ReadonlySet<string> = new Set([
   'tojson',
   'pprint',
   'to_bool',
-  'is_list'
+  'is_list',
+  'python',
+  'sequence',
+  'skip',
+  'dictsort'
+])
+
+/** Salt's filters that look at the type of what they get: what does not exist is of a wrong one, a TypeError. */
+export const TYPED_FILTERS: ReadonlySet<string> = new Set([
+  'base64_decode',
+  'base64_encode',
+  'hmac',
+  'hmac_compute',
+  'md5',
+  'path_join',
+  'regex_escape',
+  'regex_match',
+  'regex_replace',
+  'regex_search',
+  'set_dict_key_value',
+  'sha1',
+  'sha256',
+  'sha512',
+  'strftime',
+  'date_format',
+  'substring_in_list',
+  'to_bytes',
+  'uuid',
+  'yaml'
 ])
 
 /** Filters that keep the author's text and the values in it apart; all others get plain text. */
 export const RICH_FILTERS: ReadonlySet<string> = new Set(['upper', 'lower', 'trim', 'string', 'replace', 'indent', 'safe', 'load_yaml'])
+
+/** Filters that do something else with text that is marked as safe. */
+export const MARKUP_FILTERS: ReadonlySet<string> = new Set([
+  'e',
+  'escape',
+  'urlize',
+  'python',
+  'sequence',
+  'yaml',
+  'load_yaml',
+  'yaml_encode',
+  'method_call'
+])
+
+/** Filters that leave such text marked. */
+export const MARKED_FILTERS: ReadonlySet<string> = new Set(['upper', 'lower', 'trim', 'capitalize', 'indent', 'center', 'string'])
 
 /** Reports a filter that does not exist. */
 export function filterNamed(name: string): Filter {

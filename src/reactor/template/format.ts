@@ -14,6 +14,8 @@ interface Spec {
   fill: string
   align: '<' | '>' | '^' | '=' | ''
   sign: '+' | '-' | ' ' | null
+  /** `z`: what rounds to zero has no sign. */
+  noNegativeZero: boolean
   alternate: boolean
   width: number
   grouping: '' | ',' | '_'
@@ -38,10 +40,13 @@ export function formatValue(input: Value, specText: string, budget: Budget): str
   const match = SPEC.exec(specText)
   if (match === null) throw runtimeError(`Invalid format specifier '${specText}' for object of type '${typeName(value)}'`)
   const zero = match[6] !== undefined
+  if (match[4] !== undefined && !/^(?:float)$/.test(typeName(value)) && !/^[eEfFgG%]$/.test(match[10] ?? ''))
+    throw runtimeError('Negative zero coercion (z) not allowed in integer format specifier')
   const spec: Spec = {
     fill: match[1] ?? (zero ? '0' : ' '),
     align: (match[2] ?? (zero && typeof value !== 'string' ? '=' : '')) as Spec['align'],
     sign: (match[3] ?? null) as Spec['sign'],
+    noNegativeZero: match[4] !== undefined,
     alternate: match[5] !== undefined,
     width: bounded(Number(match[7] ?? 0)),
     grouping: (match[8] ?? '') as Spec['grouping'],
@@ -94,7 +99,7 @@ function intDigits(big: bigint, spec: Spec): { negative: boolean; digits: string
   const magnitude = big < 0n ? -big : big
   if (spec.precision !== null) throw runtimeError('Precision not allowed in integer format specifier')
   const radix = { b: 2, o: 8, x: 16, X: 16 }[spec.type]
-  if (spec.type === 'c') return { negative: false, digits: String.fromCodePoint(Number(magnitude)) }
+  if (spec.type === 'c') return { negative: false, digits: characterOf(big) }
   if (radix === undefined) {
     if (spec.type === 's') throw runtimeError("Unknown format code 's' for object of type 'int'")
     return { negative: big < 0n, digits: groupDigits(String(magnitude), spec.grouping, 3) }
@@ -102,6 +107,12 @@ function intDigits(big: bigint, spec: Spec): { negative: boolean; digits: string
   let digits = groupDigits(magnitude.toString(radix), spec.grouping, 4)
   if (spec.alternate) digits = `0${spec.type.toLowerCase()}${digits}`
   return { negative: big < 0n, digits: spec.type === 'X' ? digits.toUpperCase() : digits }
+}
+
+/** `%c` and `{:c}` of a number. */
+function characterOf(code: bigint): string {
+  if (code < 0n || code > 0x10ffffn) throw runtimeError('%c arg not in range(0x110000)')
+  return String.fromCodePoint(Number(code))
 }
 
 function groupDigits(digits: string, separator: string, size: number): string {
@@ -116,6 +127,7 @@ function floatDigits(value: number, spec: Spec): { negative: boolean; digits: st
   const magnitude = Math.abs(value)
   const upper = /^[EFG]$/.test(spec.type)
   const text = floatText(magnitude, spec)
+  if (spec.noNegativeZero && !/[1-9in]/.test(text.split('e')[0]!)) return { negative: false, digits: text }
   return { negative, digits: groupDigits(upper ? text.toUpperCase() : text, spec.grouping, 3) }
 }
 
@@ -217,6 +229,7 @@ export function formatPercent(format: string, values: Value, budget: Budget): st
 }
 
 function mappedValue(values: Value, key: string): Value {
+  if (values instanceof Undefined) throw values.error()
   if (!(values instanceof PyDict)) throw runtimeError('format requires a mapping')
   const value = values.get(key)
   if (value === undefined) throw runtimeError(`'${key}'`)
@@ -241,16 +254,19 @@ interface Conversion {
 
 function convert(input: Value, conversion: Conversion, whole: string, budget: Budget): string {
   const { flags, width, precision, type } = conversion
-  const value = flat('ra'.includes(type) ? input : defined(input))
+  const value = flat(type === 's' ? defined(input) : input)
   const left = flags.includes('-')
   const fill = flags.includes('0') && !left && !'sra'.includes(type) ? '0' : ' '
   const sign = flags.includes('+') ? '+' : flags.includes(' ') ? ' ' : '-'
   if ('sra'.includes(type)) {
-    const text = type === 's' ? str(value, budget) : repr(value, budget)
+    const text = type === 's' ? str(value, budget) : type === 'r' ? repr(value, budget) : ascii(value, budget)
     return pad(precision === null ? text : [...text].slice(0, precision).join(''), width, ' ', left ? '<' : '>')
   }
-  if (type === 'c')
-    return pad(typeof value === 'string' ? value : String.fromCodePoint(Number(toBig(numeric(value, type)))), width, ' ', left ? '<' : '>')
+  if (type === 'c') {
+    if (typeof value === 'string' ? lengthOf(value) !== 1 : !isNumber(value) || isFloat(value))
+      throw runtimeError('%c requires int or char')
+    return pad(typeof value === 'string' ? value : characterOf(toBig(numeric(value, type))), width, ' ', left ? '<' : '>')
+  }
   if (!'diouxXeEfFgG'.includes(type))
     throw runtimeError(`unsupported format character '${type}' (0x${whole.charCodeAt(whole.length - 1).toString(16)})`)
   const number = numeric(value, type)
@@ -259,16 +275,38 @@ function convert(input: Value, conversion: Conversion, whole: string, budget: Bu
     fill,
     align: left ? '<' : fill === '0' ? '=' : '>',
     sign,
+    noNegativeZero: false,
     alternate: flags.includes('#'),
     width: bounded(width),
     grouping: '',
     precision: 'diouxX'.includes(type) ? null : precision,
     type: 'diu'.includes(type) ? 'd' : type
   }
-  return formatNumber(whole_, spec)
+  if (precision === null || !'diouxX'.includes(type)) return formatNumber(whole_, spec)
+  return withDigits(formatNumber(whole_, { ...spec, sign: null, align: '>', width: 0 }), bounded(precision), spec)
+}
+
+/** An integer with at least so many digits, of `%.3d`. */
+function withDigits(text: string, digits: number, spec: Spec): string {
+  const [, minus, prefix, number] = /^(-?)(0[xXo])?(.*)$/.exec(text)!
+  const sign = minus || (spec.sign === '-' ? '' : (spec.sign ?? ''))
+  const padded = (prefix ?? '') + number!.padStart(digits, '0')
+  if (spec.align === '=') return sign + padded.padStart(spec.width - sign.length, '0')
+  return pad(sign + padded, spec.width, ' ', spec.align)
+}
+
+/** Python's `ascii(value)`. */
+function ascii(value: Value, budget: Budget): string {
+  return repr(value, budget).replace(/[^\x00-\x7f]/gu, character => {
+    const code = character.codePointAt(0)!
+    const hex = code.toString(16)
+    if (code <= 0xff) return `\\x${hex}`
+    return code <= 0xffff ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`
+  })
 }
 
 function numeric(value: Value, type: string): number | bigint | boolean | WholeFloat {
+  if (!'xXoc'.includes(type)) defined(value)
   if (!isNumber(value)) {
     throw runtimeError(
       'diu'.includes(type)
@@ -287,10 +325,23 @@ function truncated(value: number | bigint | boolean | WholeFloat): number | bigi
 // ---- str.format ------------------------------------------------------------------------------------------------------------------------
 
 /** `'{0}-{name:>5}'.format(…)`; attributes and items go through the sandbox's lookups. */
-export function formatBraces(format: string, args: readonly Value[], kwargs: Kwargs | PyDict, env: Env, depth = 0): string {
-  if (depth > 2) throw runtimeError('Max string recursion exceeded')
+export function formatBraces(format: string, args: readonly Value[], kwargs: Kwargs | PyDict, env: Env): string {
+  return bracesOf(format, { args, kwargs, env, numbered: null, next: 0 }, 0)
+}
+
+/** The arguments of a format, and how its fields name them: by themselves in order, or with numbers, but not both. */
+interface Fields {
+  readonly args: readonly Value[]
+  readonly kwargs: Kwargs | PyDict
+  readonly env: Env
+  numbered: boolean | null
+  next: number
+}
+
+function bracesOf(format: string, fields: Fields, depth: number): string {
+  if (depth > 1) throw runtimeError('Max string recursion exceeded')
+  const { env } = fields
   let out = ''
-  let automatic = 0
   for (let index = 0; index < format.length; ) {
     const character = format[index]!
     if ((character === '{' || character === '}') && format[index + 1] === character) {
@@ -305,9 +356,8 @@ export function formatBraces(format: string, args: readonly Value[], kwargs: Kwa
       const end = fieldEnd(format, index)
       const field = /^([^!:]*)(?:!([rsa]))?(?::([\s\S]*))?$/.exec(format.slice(index + 1, end))
       if (field === null) throw runtimeError("expected ':' after conversion specifier")
-      const name = field[1]!
-      const value = fieldValue(name === '' || /^[.[]/.test(name) ? `${automatic++}${name}` : name, args, kwargs, env)
-      const spec = field[3]?.includes('{') ? formatBraces(field[3], args, kwargs, env, depth + 1) : (field[3] ?? '')
+      const value = fieldValue(numberedName(field[1]!, fields), fields)
+      const spec = field[3] !== undefined && /[{}]/.test(field[3]) ? bracesOf(field[3], fields, depth + 1) : (field[3] ?? '')
       out += formatField(value, field[2], spec, env)
       index = end + 1
     }
@@ -326,7 +376,16 @@ function fieldEnd(format: string, start: number): number {
   throw runtimeError(start === format.length - 1 ? "Single '{' encountered in format string" : "expected '}' before end of string")
 }
 
-function fieldValue(name: string, args: readonly Value[], kwargs: Kwargs | PyDict, env: Env): Value {
+function numberedName(name: string, fields: Fields): string {
+  const automatic = name === '' || /^[.[]/.test(name)
+  if (!automatic && !/^\d+(?:[.[]|$)/.test(name)) return name
+  if (fields.numbered !== null && fields.numbered === automatic)
+    throw runtimeError(`cannot switch between manual field specification and automatic field numbering`)
+  fields.numbered = !automatic
+  return automatic ? `${fields.next++}${name}` : name
+}
+
+function fieldValue(name: string, { args, kwargs, env }: Fields): Value {
   const head = /^[^.[]*/.exec(name)![0]
   let value: Value | undefined
   if (/^\d+$/.test(head)) {
@@ -344,5 +403,6 @@ function fieldValue(name: string, args: readonly Value[], kwargs: Kwargs | PyDic
 
 function formatField(value: Value, conversion: string | undefined, spec: string, env: Env): string {
   if (conversion === undefined) return formatValue(value, spec, env.budget)
-  return formatValue(conversion === 's' ? str(value, env.budget) : repr(value, env.budget), spec, env.budget)
+  const text = conversion === 's' ? str(value, env.budget) : conversion === 'r' ? repr(value, env.budget) : ascii(value, env.budget)
+  return formatValue(text, spec, env.budget)
 }

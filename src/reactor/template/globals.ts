@@ -48,6 +48,7 @@ function range(args: readonly Value[]): Value {
 
 function dict(args: readonly Value[], kwargs: Kwargs, env: Env): PyDict {
   if (args.length > 1) throw runtimeError(`dict expected at most 1 argument, got ${args.length}`)
+  if (args[0] === null) throw runtimeError("'NoneType' object is not iterable")
   return PyDict.of([...pairsOf(args[0] ?? null, env), ...kwargs])
 }
 

@@ -10,6 +10,8 @@ export interface JsonOptions {
   readonly sortKeys?: boolean
   readonly indent?: number | string | null
   readonly ascii?: boolean
+  /** Between items, and between key and value; Python's are `, ` (`,` at the end of lines) and `: `. */
+  readonly separators?: readonly [item: string, key: string] | null
 }
 
 const MAX_DEPTH = 200
@@ -18,19 +20,21 @@ const MAX_INDENT = 100
 export function dumpJson(value: Value, options: JsonOptions, budget: Budget): string {
   if (typeof options.indent === 'number' && options.indent > MAX_INDENT) throw limitError(`an indentation of more than ${MAX_INDENT}`)
   const indent = typeof options.indent === 'number' ? ' '.repeat(Math.max(0, options.indent)) : (options.indent ?? null)
-  return new Printer(options.sortKeys ?? false, indent, options.ascii ?? false, budget).print(value, 0)
+  return new Printer(options, indent, budget).print(value, 0)
 }
 
 class Printer {
   readonly #sortKeys: boolean
   readonly #indent: string | null
   readonly #ascii: boolean
+  readonly #separators: readonly [item: string, key: string]
   readonly #budget: Budget
 
-  constructor(sortKeys: boolean, indent: string | null, ascii: boolean, budget: Budget) {
-    this.#sortKeys = sortKeys
+  constructor(options: JsonOptions, indent: string | null, budget: Budget) {
+    this.#sortKeys = options.sortKeys ?? false
     this.#indent = indent
-    this.#ascii = ascii
+    this.#ascii = options.ascii ?? false
+    this.#separators = options.separators ?? [indent === null ? ', ' : ',', ': ']
     this.#budget = budget
   }
 
@@ -69,17 +73,18 @@ class Printer {
     if (this.#sortKeys) entries = sortEntries(entries)
     return this.#enclosed(
       '{',
-      entries.map(({ key, item }) => `${this.#text(key)}: ${this.print(item, depth + 1)}`),
+      entries.map(({ key, item }) => `${this.#text(key)}${this.#separators[1]}${this.print(item, depth + 1)}`),
       '}',
       depth
     )
   }
 
   #enclosed(open: string, parts: readonly string[], close: string, depth: number): string {
-    if (this.#indent === null) return open + parts.join(', ') + close
+    const [between] = this.#separators
+    if (this.#indent === null) return open + parts.join(between) + close
     const inner = `\n${this.#indent.repeat(depth + 1)}`
     this.#budget.grow(parts.length * inner.length)
-    return `${open}${inner}${parts.join(`,${inner}`)}\n${this.#indent.repeat(depth)}${close}`
+    return `${open}${inner}${parts.join(`${between}${inner}`)}\n${this.#indent.repeat(depth)}${close}`
   }
 }
 

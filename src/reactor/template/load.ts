@@ -6,9 +6,10 @@ import type { Env } from './env.js'
 import { runtimeError, TemplateError } from './errors.js'
 import { loadJson } from './json.js'
 import type { DataFormat } from './nodes.js'
+import { typeName } from './operators.js'
 import { readYamlParts } from './slots.js'
 import { str } from './text.js'
-import { RichText, toNeutral, toValue, type Value } from './values.js'
+import { GroupTuple, PyBytes, PyDict, PyList, PyObject, PySet, PyTuple, RichText, toNeutral, toValue, type Value } from './values.js'
 
 /** The value of a captured block or a text. */
 export function loadData(format: DataFormat, value: Value, env: Env): Value {
@@ -37,8 +38,20 @@ export function readJson(text: string, env: Env): Value {
   }
 }
 
+/** PyYAML writes plain values; what only looks like one (a view, a range, marked text) it refuses. */
+function checkRepresentable(value: Value, env: Env): void {
+  if (value === null || !(value instanceof PyObject) || value instanceof RichText || value instanceof PyBytes) return
+  env.budget.enter()
+  if (value instanceof PyDict) for (const [key, item] of value.entries()) for (const part of [key, item]) checkRepresentable(part, env)
+  else if (value instanceof PyList || (value instanceof PyTuple && !(value instanceof GroupTuple)))
+    for (const item of value.items) checkRepresentable(item, env)
+  else if (!(value instanceof PySet)) throw runtimeError(`cannot represent an object of type ${typeName(value)}`)
+  env.budget.leave()
+}
+
 /** YAML text of a value, as Salt's `yaml` filter prints it. */
 export function printYaml(value: Value, flow: boolean, env: Env): string {
+  checkRepresentable(value, env)
   try {
     const text = emitYaml(toNeutral(value), { flow })
     env.budget.grow(text.length)

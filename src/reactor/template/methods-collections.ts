@@ -91,8 +91,11 @@ list('reverse', {}, (self, _args, env) => {
   self.items.reverse()
   return null
 })
-list('sort', { key: null, reverse: false }, (self, [key, reverse], env) => {
-  self.items = sorted(self.items, key ?? null, flag(reverse), env)
+lists.set('sort', (self, args, kwargs, env) => {
+  if (args.length > 0) throw runtimeError('sort() takes no positional arguments')
+  const [key, reverse] = bind('sort', [], kwargs, { key: null, reverse: false })
+  const list = self as PyList
+  list.items = sorted(list.items, key ?? null, flag(reverse), env)
   return null
 })
 

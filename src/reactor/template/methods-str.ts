@@ -11,9 +11,13 @@ type Body = (self: string, args: Value[], env: Env, kwargs: Kwargs) => Value
 
 const table = new Map<string, Method>()
 
+/** The methods whose arguments have names; all others take them by place only. */
+const KEYWORDS: ReadonlySet<string> = new Set(['split', 'rsplit', 'splitlines', 'expandtabs', 'encode'])
+
 /** Adds a method whose parameters are named (without defaults they are required). */
 function method(name: string, parameters: Record<string, Value | typeof REQUIRED>, body: Body): void {
   table.set(name, (self, args, kwargs, env) => {
+    if (kwargs.size > 0 && !KEYWORDS.has(name)) throw runtimeError(`str.${name}() takes no keyword arguments`)
     env.budget.step()
     env.budget.grow((self as string).length)
     return body(self as string, bind(name, args, kwargs, parameters), env, kwargs)
@@ -77,6 +81,11 @@ function casefold(value: string): string {
 
 const LEADING = new RegExp(`^[${WHITESPACE}]+`)
 const SPACE = new RegExp(`[${WHITESPACE}]`)
+
+/** Whether a character is white space. */
+export function isSpace(character: string): boolean {
+  return SPACE.test(character)
+}
 
 /** The text without the characters of `set` (white space when null) at the chosen ends. */
 export function strip(value: string, set: string | null, left: boolean, right: boolean): string {
@@ -209,7 +218,7 @@ function splitAny(self: string, limit: number): string[] {
   while (rest !== '') {
     const match = SPACE.exec(rest)
     if (match === null || pieces.length === limit) {
-      pieces.push(match === null ? rest : strip(rest, null, false, true))
+      pieces.push(rest)
       break
     }
     pieces.push(rest.slice(0, match.index))
@@ -323,4 +332,21 @@ table.set('format_map', (self, args, _kwargs, env) => {
   if (!(mapping instanceof PyDict)) throw runtimeError('format_map() argument must be a mapping')
   return formatBraces(self as string, [], mapping, env)
 })
-method('encode', { encoding: 'utf-8', errors: 'strict' }, self => new PyBytes(Buffer.from(self)))
+method('encode', { encoding: 'utf-8', errors: 'strict' }, (self, [encoding, errors]) => {
+  const name = text(encoding, 'encoding').toLowerCase().replaceAll('_', '-')
+  if (/^utf-?8$/.test(name)) return new PyBytes(Buffer.from(self))
+  const limit = /^(?:us-)?ascii$/.test(name) ? 0x80 : /^(?:latin-?1|iso-?8859-1)$/.test(name) ? 0x100 : null
+  if (limit === null) throw runtimeError(`unknown encoding: ${name}`)
+  return new PyBytes(Buffer.from(encodable(self, limit, text(errors, 'errors'), name), 'latin1'))
+})
+
+function encodable(self: string, limit: number, errors: string, encoding: string): string {
+  return characters(self)
+    .map(character => {
+      if (character.codePointAt(0)! < limit) return character
+      if (errors === 'ignore') return ''
+      if (errors === 'replace') return '?'
+      throw runtimeError(`'${encoding}' codec can't encode character`)
+    })
+    .join('')
+}

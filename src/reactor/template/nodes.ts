@@ -75,7 +75,7 @@ export type Statement = Place &
     | { type: 'include'; template: Expression; ignoreMissing: boolean; withContext: boolean }
     | { type: 'import'; template: Expression; name: string; withContext: boolean }
     | { type: 'fromImport'; template: Expression; names: { name: string; as: string }[]; withContext: boolean }
-    | { type: 'importData'; format: DataFormat; template: Expression; name: string }
+    | { type: 'importData'; format: DataFormat; template: Expression; name: string; withContext: boolean }
     | { type: 'loadBlock'; format: DataFormat; name: string; body: Statement[] }
     | { type: 'block'; name: string; body: Statement[]; scoped: boolean; required: boolean }
     | { type: 'extends'; template: Expression }

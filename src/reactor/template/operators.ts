@@ -64,6 +64,12 @@ export function defined(value: Value): Value {
   return value
 }
 
+/** Where even `1 if false`, which prints as nothing, is none. */
+function used(value: Value): Value {
+  if (value instanceof Undefined) throw value.error()
+  return value
+}
+
 export function truthy(input: Value): boolean {
   const value = flat(input)
   if (value === null) return false
@@ -105,6 +111,8 @@ function checked(value: bigint): number | bigint {
 }
 
 function unsupported(symbol: string, a: Value, b: Value): TemplateError {
+  used(a)
+  used(b)
   return runtimeError(`unsupported operand type(s) for ${symbol}: '${typeName(a)}' and '${typeName(b)}'`)
 }
 
@@ -114,9 +122,9 @@ export function add(a: Value, b: Value, budget: Budget): Value {
     if (Number.isInteger(a) && Number.isInteger(b)) return Number.isSafeInteger(sum) ? sum : checked(BigInt(a) + BigInt(b))
     return floatOf(sum)
   }
-  defined(a)
-  defined(b)
   if (isNumber(a) && isNumber(b)) return isFloat(a) || isFloat(b) ? floatOf(toFloat(a) + toFloat(b)) : checked(toBig(a) + toBig(b))
+  used(a)
+  used(b)
   if (typeof a === 'string') {
     if (typeof b !== 'string') throw runtimeError(`can only concatenate str (not "${typeName(b)}") to str`)
     budget.grow(a.length + b.length)
@@ -199,8 +207,7 @@ export function floorDivide(a: Value, b: Value): Value {
   const [x, y] = numbers('//', a, b)
   if (isFloat(x) || isFloat(y)) {
     if (toFloat(y) === 0) throw runtimeError('float floor division by zero')
-    const quotient = (toFloat(x) - floatModulo(toFloat(x), toFloat(y))) / toFloat(y)
-    return floatOf(Math.round(quotient))
+    return floatOf(floatQuotient(toFloat(x), toFloat(y)))
   }
   if (Number(y) === 0) throw runtimeError('integer division or modulo by zero')
   const [n, d] = [toBig(x), toBig(y)]
@@ -208,9 +215,17 @@ export function floorDivide(a: Value, b: Value): Value {
   return integerOf(n % d !== 0n && n < 0n !== d < 0n ? quotient - 1n : quotient)
 }
 
+/** As CPython: the rest has the sign of the divisor, zero too. */
 function floatModulo(x: number, y: number): number {
   const rest = x % y
-  return rest !== 0 && rest < 0 !== y < 0 ? rest + y : rest
+  if (rest === 0) return y < 0 ? -0 : 0
+  return rest < 0 !== y < 0 ? rest + y : rest
+}
+
+function floatQuotient(x: number, y: number): number {
+  const quotient = (x - floatModulo(x, y)) / y
+  if (quotient !== 0) return Math.floor(quotient) + (quotient - Math.floor(quotient) > 0.5 ? 1 : 0)
+  return x / y < 0 || Object.is(x / y, -0) ? -0 : 0
 }
 
 /** `%` on numbers; formatting of text is the evaluator's (it needs the formatter). */
@@ -242,14 +257,14 @@ export function power(a: Value, b: Value): Value {
 }
 
 export function negate(value: Value): Value {
-  defined(value)
+  used(value)
   if (isFloat(value)) return floatOf(-toFloat(value))
   if (isInt(value) || typeof value === 'boolean') return integerOf(-toBig(value))
   throw runtimeError(`bad operand type for unary -: '${typeName(value)}'`)
 }
 
 export function positive(value: Value): Value {
-  defined(value)
+  used(value)
   if (isFloat(value)) return value
   if (isInt(value) || typeof value === 'boolean') return integerOf(toBig(value))
   throw runtimeError(`bad operand type for unary +: '${typeName(value)}'`)
@@ -323,8 +338,8 @@ export function compare(left: Value, right: Value, symbol: string, depth = 0): n
     }
     return a.items.length - b.items.length
   }
-  defined(a)
-  defined(b)
+  used(a)
+  used(b)
   throw runtimeError(`'${symbol}' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`)
 }
 

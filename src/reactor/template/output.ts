@@ -1,7 +1,27 @@
-import { limitError } from './errors.js'
+import { limitError, runtimeError } from './errors.js'
 import type { Budget } from './limits.js'
 import { str } from './text.js'
-import { Markup, type Part, RichText, type Value } from './values.js'
+import { GroupTuple, Markup, type Part, PyDict, PyList, PyModule, PyObject, PyTuple, RichText, Undefined, type Value } from './values.js'
+
+/**
+ * Salt copies what is printed, so that dicts print as `str` prints their values; what cannot be copied or has no text is an error. That is so for
+ * what does not exist as a value of a dict (in a list it prints as Undefined), and for the pairs of `groupby`, whose copying fails.
+ */
+export function checkPrintable(value: Value, budget: Budget, inDict = true): void {
+  if (value instanceof GroupTuple) throw runtimeError("_GroupTuple.__new__() missing 1 required positional argument: 'list'")
+  if (value instanceof PyList || value instanceof PyTuple) {
+    budget.enter()
+    for (const item of value.items) if (item instanceof PyObject) checkPrintable(item, budget, false)
+    budget.leave()
+  } else if (value instanceof PyDict) {
+    budget.enter()
+    for (const item of value.values()) {
+      if (inDict && item instanceof Undefined) str(item, budget)
+      if (item instanceof PyObject) checkPrintable(item, budget, inDict)
+    }
+    budget.leave()
+  }
+}
 
 /**
  * Where a template prints to. In text mode that is a string; in YAML mode the author's own text and the values printed into it are kept apart,
@@ -25,7 +45,8 @@ export class Output {
     else this.#text += text
   }
 
-  value(value: Value): void {
+  value(printed: Value): void {
+    const value = printed instanceof PyModule ? printed.text : printed
     if (!this.yaml) {
       const text = str(value, this.#budget)
       this.#budget.grow(text.length)

@@ -429,8 +429,7 @@ class JinjaParser extends parser.Parser {
     const template = this.#expression()
     this.#expect(NAME, 'as')
     const { name } = this.#targetName()
-    this.#context()
-    return { type: 'importData', format, template, name, ...place }
+    return { type: 'importData', format, template, name, withContext: this.#context() === true, ...place }
   }
 
   #block(place: Place): Statement {

@@ -24,6 +24,14 @@ export class Scope {
     this.#names.set(name, value)
   }
 
+  /** The same names without one of them, whoever has set it. */
+  without(name: string): Scope {
+    if (this.get(name) === undefined) return this
+    const scope = new Scope(null)
+    for (const [key, value] of this.all()) if (key !== name) scope.set(key, value)
+    return scope
+  }
+
   /** The names set here, not further out. */
   own(): ReadonlyMap<string, Value> {
     return this.#names

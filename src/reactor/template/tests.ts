@@ -5,6 +5,7 @@ import type { Env, Test } from './env.js'
 import { runtimeError, TemplateError } from './errors.js'
 import { filters } from './filters.js'
 import { isHashable } from './filters-data.js'
+import { formatPercent } from './format.js'
 import { LoopContext } from './loop.js'
 import { compare, contains, defined, equals, isFloat, isInt, isIterable, isNumber, modulo, typeName } from './operators.js'
 import { matchGroups } from './regex.js'
@@ -44,8 +45,13 @@ function isSequence(value: Value): boolean {
   )
 }
 
-function parity(value: Value, odd: number): boolean {
-  return equals(modulo(value, 2), odd)
+function parity(value: Value, odd: number, env: Env): boolean {
+  return equals(remainder(value, 2, env), odd)
+}
+
+/** `value % by`: for a text that is formatting, whose outcome is no number. */
+function remainder(value: Value, by: number, env: Env): Value {
+  return typeof value === 'string' ? formatPercent(value, by, env.budget) : modulo(value, by)
 }
 
 const simple: Record<string, Test> = {
@@ -64,9 +70,9 @@ const simple: Record<string, Test> = {
   iterable: value => isIterable(value),
   callable: value => value instanceof PyFunction || value instanceof LoopContext || value instanceof Undefined,
   escaped: value => value instanceof Markup,
-  odd: value => parity(value, 1),
-  even: value => parity(value, 0),
-  divisibleby: (value, args) => equals(modulo(value, integer(argument(args, 'divisibleby'))), 0),
+  odd: (value, _args, env) => parity(value, 1, env),
+  even: (value, _args, env) => parity(value, 0, env),
+  divisibleby: (value, args, env) => equals(remainder(value, integer(argument(args, 'divisibleby')), env), 0),
   lower: (value, _args, env) => isCased(str(value, env.budget), /\p{Lu}|\p{Lt}/u, /\p{Ll}/u),
   upper: (value, _args, env) => isCased(str(value, env.budget), /\p{Ll}|\p{Lt}/u, /\p{Lu}/u),
   sameas: (value, args) => Object.is(value, argument(args, 'sameas')),

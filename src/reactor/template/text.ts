@@ -12,6 +12,7 @@ import {
   PyFunction,
   PyIterator,
   PyList,
+  PyModule,
   type PyObject,
   PyRange,
   PySet,
@@ -25,6 +26,7 @@ import {
 export function str(value: Value, budget: Budget): string {
   if (typeof value === 'string') return value
   if (value instanceof RichText || value instanceof Markup) return value.text
+  if (value instanceof PyModule) return str(value.text, budget)
   if (value instanceof Undefined) {
     if (value.lenient) return ''
     throw value.error()

@@ -297,6 +297,14 @@ export abstract class PyRecord extends PyObject {
   abstract attribute(name: string): Value | undefined
 }
 
+/** An imported template; `text` is what it printed. */
+export abstract class PyModule extends PyRecord {
+  readonly typeName = 'TemplateModule'
+  constructor(readonly text: Value) {
+    super()
+  }
+}
+
 /** A function of the host, called with plain values; `kwargs` holds the keyword arguments. */
 export type HostFunction = (args: unknown[], kwargs: Record<string, unknown>) => unknown
 
@@ -330,7 +338,11 @@ function hostFunction(name: string, call: HostFunction): PyFunction {
   return new PyFunction(name, (args, kwargs) => {
     const keywords: Record<string, unknown> = {}
     for (const [key, value] of kwargs) setOwn(keywords, key, fromValue(value))
-    return toValue(call(args.map(fromValue), keywords))
+    const plain = args.map(fromValue)
+    const result = call(plain, keywords)
+    // what comes back as it was given is what was given: a tuple, 1.0
+    const given = plain.findIndex(argument => Object.is(argument, result))
+    return given < 0 ? toValue(result) : args[given]!
   })
 }
 
