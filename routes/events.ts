@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import ssePlugin from '@fastify/sse'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
@@ -108,6 +108,21 @@ export const stream: FastifyPluginAsync = async app => {
     reply.header('content-type', `${SSE};charset=utf-8`).header('cache-control', 'no-cache').header('x-accel-buffering', 'no')
     if (request.method === 'HEAD') return reply.send(Buffer.alloc(0))
     await openStream(hub, request, reply, { filter, start })
+  })
+}
+
+/**
+ * What follows `/events` and is no event's id is a token to salt-api, and a bad one, since good ones are streams here too (`stream-url.ts`): 401, whatever
+ * else the request has. With one in the query it is one too many: 404.
+ */
+export function refuseTokenInPath(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    const { id } = request.params as { id?: string }
+    if (request.routeOptions.url !== '/events/:id' || id === undefined || parseEventId(id) !== null) return done()
+    request.saltApi = true
+    reply.header('allow', 'GET, HEAD')
+    const { token } = request.query as { token?: unknown }
+    done(token === undefined ? brineError('NO_TOKEN') : brineError('NOT_FOUND', 'query parameter token'))
   })
 }
 

@@ -4,10 +4,18 @@ import { WEBHOOK } from '../src/auth/permissions.js'
 import type { Config } from '../src/config/schema.js'
 import answers, { type AnswersOptions } from '../src/plugins/answers.js'
 import { callAs, refuseOtherAddresses, requireToken } from '../src/plugins/authenticate.js'
-import { answerOptions, notePaths, type PathMethods, refuseOtherMethods, refuseSurplusSegments, speakSalt } from '../src/plugins/errors.js'
+import {
+  answerOptions,
+  notePaths,
+  type PathMethods,
+  refuseOtherMethods,
+  refuseSurplusFirst,
+  refuseSurplusSegments,
+  speakSalt
+} from '../src/plugins/errors.js'
 import { requireMinion } from '../src/plugins/minion.js'
 import { gui, guiFiles, sendAppToBrowsers } from './app.js'
-import { events, stream } from './events.js'
+import { events, refuseTokenInPath, stream } from './events.js'
 import { health } from './health.js'
 import { hook } from './hook.js'
 import { jobs } from './jobs.js'
@@ -44,6 +52,8 @@ interface Area {
   readonly answers: AnswersOptions | null
   /** The paths are salt-api's, with its pages and headers. */
   readonly salt?: true
+  /** Refuses what the guard need not be asked about. */
+  readonly before?: (app: FastifyInstance) => void
   /** Files: what is none does not exist, whatever the method. */
   readonly files?: true
   /** For machines that no person sits at: `authorized_ips` does not mean them. */
@@ -70,6 +80,7 @@ const AREAS: readonly Area[] = [
   {
     guard: token,
     answers: { lenient: true },
+    before: refuseTokenInPath,
     routes: [events, trace, reactor, reactorVersions, reactorSls, reactions, reactorControl, reactorTest, reactorBacktest]
   },
   { guard: webSocketToken, answers: null, salt: true, routes: [ws] },
@@ -79,7 +90,7 @@ const AREAS: readonly Area[] = [
   { guard: statsToken, answers: {}, salt: true, routes: [stats] },
   // Not a session's doings in salt-api, so refusals have another text; what other methods get, nobody needs a token for.
   { guard: open, answers: null, salt: true, routes: [makeKeys] },
-  { guard: clientToken, answers: {}, salt: true, routes: [keys] },
+  { guard: clientToken, answers: {}, salt: true, before: refuseSurplusFirst, routes: [keys] },
   { guard: token, answers: {}, routes: [tokens] },
   // Behind a minion's own key.
   { guard: requireMinion, answers: null, anywhere: true, routes: [minionStream, minionUp, minionFiles, minionMine, minionPillar] },
@@ -104,6 +115,7 @@ const register: FastifyPluginAsync = async app => {
   const found = AREAS.filter(({ when }) => when?.(config) ?? true).map(area => ({ area, paths: new Map() as PathMethods }))
   const enter = async (scope: FastifyInstance, area: Area) => {
     if (area.salt) speakSalt(scope, allowed)
+    area.before?.(scope)
     // Streams look at addresses before tokens, everything else after them (golden/api section 3).
     if (area.guard === streamToken) refuseOtherAddresses(scope)
     area.guard(scope)
@@ -118,11 +130,12 @@ const register: FastifyPluginAsync = async app => {
     })
   }
   for (const [url, methods] of known) allowed.set(url, new Set(methods))
+  const taken: PathMethods = new Map()
   for (const { area, paths } of found.filter(({ area }) => !area.files)) {
     await app.register(async scope => {
       await enter(scope, area)
-      refuseOtherMethods(scope, paths, known)
-      if (area.salt) refuseSurplusSegments(scope, paths, allowed)
+      refuseOtherMethods(scope, paths, known, allowed)
+      if (area.salt) refuseSurplusSegments(scope, paths, allowed, taken)
     })
   }
   await app.register(async scope => answerOptions(scope, allowed))

@@ -2,13 +2,23 @@ import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typ
 import { refusals } from '../src/plugins/errors.js'
 import { MAX_LISTED } from '../src/runners/jobs.js'
 import { takeLowstate } from './root.js'
-import { JobId, Return, TOKEN } from './schemas.js'
+import { JobId, None, Return, TOKEN } from './schemas.js'
+
+/**
+ * What a path or query may have in the place of a job id. salt-api answers any text that is none like an id that nobody has (golden/api section 9);
+ * what looks like the way to a file is refused (jobs-traversal).
+ */
+const AnyJobId = Type.String({
+  pattern: '^(?!\\.)[^/\\\\\\u0000-\\u001f]{0,255}$',
+  description: 'Job id: 20 digits; of another text nothing is known',
+  examples: ['20261122203758556109']
+})
 
 const List = Type.Object(
   {
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_LISTED, description: 'So many jobs, the newest ones' })),
     before: Type.Optional(JobId),
-    jid: Type.Optional(JobId),
+    jid: Type.Optional(AnyJobId),
     timeout: Type.Optional(Type.String({ description: "Salt's; without effect" }))
   },
   { additionalProperties: false }
@@ -37,7 +47,7 @@ export const jobs: FastifyPluginAsyncTypebox = async app => {
   }
   app.get('/jobs', { schema }, async (request, reply) => {
     const { jid, before, limit = MAX_LISTED } = request.query
-    if (jid !== undefined) return show(jid, request.caller)
+    if (jid !== undefined && jid !== '') return show(jid, request.caller)
     const page = await commands.query('runner', 'jobs.list_jobs', { limit, ...(before === undefined ? {} : { before }) }, request.caller)
     const ids = Object.keys(page as object)
     if (ids.length === limit) reply.header('link', `</jobs?limit=${limit}&before=${ids.at(-1)}>; rel="next"`)
@@ -47,10 +57,18 @@ export const jobs: FastifyPluginAsyncTypebox = async app => {
   const one = {
     tags: ['jobs'],
     summary: 'A job and its returns',
-    params: Type.Object({ jid: JobId }),
+    params: Type.Object({ jid: AnyJobId }),
     querystring: One,
     security: TOKEN,
     response: { 200: Job, ...refusals(400, 401, 404, 406) }
   }
   app.get('/jobs/:jid', { schema: one }, request => show(request.params.jid, request.caller))
+
+  const timed = {
+    ...one,
+    summary: 'The same; the timeout has no effect, as in Salt',
+    params: Type.Object({ jid: AnyJobId, timeout: Type.String() }),
+    querystring: None
+  }
+  app.get('/jobs/:jid/:timeout', { schema: timed }, request => show(request.params.jid, request.caller))
 }

@@ -1,4 +1,5 @@
 import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
+import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
 import { checkMinionId } from '../src/keys/id.js'
 import { refusals } from '../src/plugins/errors.js'
@@ -8,6 +9,7 @@ import { authenticate } from './credentials.js'
 import { keyArchive } from './key-archive.js'
 import { None, TOKEN, uncheckedHere } from './schemas.js'
 
+const Mid = Type.String({ description: 'Id, glob, or several separated by commas: their fingerprints' })
 const Answer = Type.Object({ return: Type.Record(Type.String(), Type.Unknown()) })
 
 /** GET /keys: the minion keys by state; GET /keys/:mid: their fingerprints. Without Salt's outer list, as recorded. */
@@ -17,21 +19,18 @@ export const keys: FastifyPluginAsyncTypebox = async app => {
     tags: ['keys'],
     summary: 'Minion keys by state',
     security: TOKEN,
-    querystring: None,
+    querystring: Type.Object({ mid: Type.Optional(Mid) }, { additionalProperties: false }),
     response: { 200: Answer, ...refusals(401, 404, 406) }
   }
-  app.get('/keys', { schema: list }, async request => ({
-    return: (await commands.query('wheel', 'key.list_all', {}, request.caller)) as Record<string, unknown>
-  }))
+  const fingerprints = async (match: string, caller: Caller) => ({
+    return: (await commands.query('wheel', 'key.finger', { match }, caller)) as Record<string, unknown>
+  })
+  app.get('/keys', { schema: list }, async ({ query: { mid }, caller }) =>
+    mid ? fingerprints(mid, caller) : { return: (await commands.query('wheel', 'key.list_all', {}, caller)) as Record<string, unknown> }
+  )
 
-  const finger = {
-    ...list,
-    summary: 'Fingerprints of minion keys',
-    params: Type.Object({ mid: Type.String({ description: 'Id, glob, or several separated by commas' }) })
-  }
-  app.get('/keys/:mid', { schema: finger }, async request => ({
-    return: (await commands.query('wheel', 'key.finger', { match: request.params.mid }, request.caller)) as Record<string, unknown>
-  }))
+  const finger = { ...list, summary: 'Fingerprints of minion keys', querystring: None, params: Type.Object({ mid: Mid }) }
+  app.get('/keys/:mid', { schema: finger }, ({ params, caller }) => fingerprints(params.mid, caller))
 }
 
 const Wanted = Type.Object(

@@ -3,7 +3,6 @@ import type { Caller } from '../src/auth/caller.js'
 import { brineError } from '../src/errors.js'
 import { eventId, type StoredEvent } from '../src/events/event.js'
 import { refusals } from '../src/plugins/errors.js'
-import { traceOf } from '../src/reactor/trace.js'
 import { stampOf } from '../src/shared/clock.js'
 import { tagsSeenBy, visibleEvent } from './event-of.js'
 import { checkFire, checkRoom } from './ingest.js'
@@ -17,6 +16,19 @@ const Trace = Type.Object(
     stamp: Type.String(),
     source: Type.String(),
     cause: Type.Union([Type.Null(), Type.Object({ id: Type.String(), depth: Type.Integer() })]),
+    windows: Type.Optional(
+      Nested(
+        'Windows of rules that it is in: `{rule, first, reacted, plans, reactions}`; `reacted` is the event at which the window was reacted to (null while ' +
+          'it is open), `reactions` the calls that this led to'
+      )
+    ),
+    passed: Type.Optional(
+      Nested(
+        'Rules whose tag matches and that did nothing about it: `{rule, version, as_of, why, reason, event}`. `why`: `disabled`, `own`, `waiting`, ' +
+          '`when`, `active`, `throttle` (`event`: the one that was reacted to instead), `accumulate`, `shared`, `unknown`. `as_of`: `then` ' +
+          'when the version of the time of the event was asked, `now` when the rule as it is now had to be'
+      )
+    ),
     plans: Nested('`{rule, version, sls, state, error, attempts, changed, rendered, reactions: [{call, jid, state, job, events, …}]}`'),
     events: Nested('Events that it led to otherwise, each a trace like this one'),
     truncated: Type.Optional(Type.Boolean())
@@ -32,17 +44,18 @@ export const trace: FastifyPluginAsyncTypebox = async app => {
   const schema = {
     tags: ['events', 'reactor'],
     security: TOKEN,
-    summary: 'What an event led to',
+    summary: 'What an event led to, and what not',
     description:
       'As a tree: the SLS files that were rendered because of it (with the text that came out, secrets removed), the calls they asked for, the jobs, ' +
-      'their returns, and the events of those with what they led to in turn. `cause` is what led to the event itself.',
+      'their returns, and the events of those with what they led to in turn. `cause` is what led to the event itself, `passed` says which rules did ' +
+      'nothing about it and why.',
     params: Id,
     response: { 200: Trace, ...refusals(401, 403, 404) }
   }
   app.get('/events/:id/trace', { schema }, async request => {
     const event = await visibleEvent(services, request.params.id, request.caller)
     if (!request.caller.may({ kind: 'rules', write: false })) throw brineError('NOT_PERMITTED', request.caller.user, 'see reactor rules')
-    return (await traceOf(event, { store: services.store, visible: tagsSeenBy(request.caller) })) as never
+    return (await services.reactor.trace(event, tagsSeenBy(request.caller))) as never
   })
 
   const again = {

@@ -92,6 +92,8 @@ function checkHandshake(request: FastifyRequest, reply: FastifyReply, open: numb
     throw brineError('WEBSOCKET_VERSION', (version ?? '').slice(0, 20))
   }
   if (!/^[A-Za-z0-9+/]{22}==$/.test(key ?? '')) throw brineError('FIELD_INVALID', 'Sec-WebSocket-Key', 'must be 16 bytes in base64')
+  const { params, query } = request as { params: { token?: string }; query: { token?: string } }
+  if (params.token !== undefined && query.token !== undefined) throw brineError('NOT_FOUND', 'query parameter token')
   filterOf(request.caller, {})
   hub.checkRoom()
   if (open >= config.max_subscribers) throw brineError('STREAMS_FULL', config.max_subscribers)

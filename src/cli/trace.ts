@@ -1,4 +1,5 @@
-import type { TracedEvent, TracedPlan, TracedReaction } from '../reactor/trace.js'
+import type { PassedOver } from '../reactor/passed.js'
+import type { TracedEvent, TracedPlan, TracedReaction, TracedWindow } from '../reactor/trace.js'
 import { type Client, connect, type RemoteOptions } from './client.js'
 import type { Exit } from './exit.js'
 import { type Format, format, table } from './output.js'
@@ -47,6 +48,7 @@ function eventBranch(event: TracedEvent, start: string, options: TraceOptions): 
     lines: [`${event.tag}  ${event.id}  ${since(event.stamp, start)}`],
     below: [
       ...(event.windows ?? []).filter(({ reacted }) => reacted !== event.id).map(windowBranch),
+      ...(event.passed ?? []).map(passedBranch),
       ...event.plans.map(plan => planBranch(plan, start, options)),
       ...event.events.map(each => eventBranch(each, start, options)),
       ...more
@@ -54,18 +56,34 @@ function eventBranch(event: TracedEvent, start: string, options: TraceOptions): 
   }
 }
 
-function windowBranch({ rule, first, reacted }: NonNullable<TracedEvent['windows']>[number]): Branch {
+function windowBranch({ rule, first, reacted, plans, reactions }: TracedWindow): Branch {
+  const where = reacted === null ? 'which is open' : `reacted to at ${reacted}`
   return {
-    lines: [`rule ${rule}  in the window of ${first}, ${reacted === null ? 'which is open' : `reacted to at ${reacted}`}`],
-    below: []
+    lines: [`rule ${rule}  in the window of ${first}, ${where}`],
+    below: [
+      ...plans
+        .filter(({ state }) => state !== 'rendered')
+        .map(plan => ({ lines: [`${plan.sls}  ${planState(plan)}`, ...errorLines(plan.error)], below: [] })),
+      ...reactions.map(({ section, state, jid }) => ({ lines: [`${section}  ${state}  jid ${jid}`], below: [] }))
+    ]
   }
+}
+
+function passedBranch({ rule, why, reason, event, as_of }: PassedOver): Branch {
+  const instead = event === undefined ? '' : `: ${event}`
+  const now = as_of === 'now' ? '  (asked of the rule as it is now)' : ''
+  return { lines: [`rule ${rule}  passed over (${why})  ${reason}${instead}${now}`], below: [] }
+}
+
+function planState({ state, held, blocked }: Pick<TracedPlan, 'state' | 'held' | 'blocked'>): string {
+  if (held !== undefined) return held === 'reactor' ? 'held (the reactor is paused)' : `held (${held})`
+  return blocked === undefined ? state : `blocked (${blocked})`
 }
 
 function planBranch(plan: TracedPlan, start: string, options: TraceOptions): Branch {
   const when = plan.changed === null ? '' : `  ${since(plan.changed, start)}`
-  const why = plan.held === undefined ? (plan.blocked === undefined ? plan.state : `blocked (${plan.blocked})`) : `held (${plan.held})`
   const window = plan.window === undefined ? '' : `  window of ${plan.window}`
-  const head = `rule ${plan.rule}  ${plan.sls}  ${why}${window}${when}`
+  const head = `rule ${plan.rule}  ${plan.sls}  ${planState(plan)}${window}${when}`
   const text = options.rendered && plan.rendered !== undefined ? plan.rendered.trimEnd().split('\n') : []
   return {
     lines: [head, ...errorLines(plan.error), ...text.map(line => `  ${line}`)],

@@ -61,7 +61,7 @@ export interface JobsOptions {
   readonly store: { readonly jobs: JobStore }
   readonly events: Pick<EventLog, 'prepare'>
   readonly hub: Pick<Hub, 'listen'>
-  readonly keys: Pick<Keys, 'accepted' | 'facts'>
+  readonly keys: Pick<Keys, 'accepted' | 'grainsOf'>
   readonly pillars?: Pick<Pillars, 'cached'>
   readonly link: Pick<MinionLink, 'send' | 'isConnected'>
   readonly jids: Pick<JidSource, 'next'>

@@ -11,7 +11,7 @@ export interface Meant {
 }
 
 export interface TargetContext {
-  readonly keys: Pick<Keys, 'accepted' | 'facts'>
+  readonly keys: Pick<Keys, 'accepted' | 'grainsOf'>
   /** Where compiled pillars are; without it no target by pillar means anybody. */
   readonly pillars?: Pick<Pillars, 'cached'> | undefined
   readonly nodegroups: Nodegroups
@@ -29,17 +29,15 @@ export function meantMinions(tgt: unknown, tgtType: string, { keys, pillars, nod
   const target = parseTarget(tgt, tgtType, { nodegroups, ...(delimiter === undefined ? {} : { delimiter }) })
   const { minions, missing, uncertain } = matchTarget(target, factsOf(keys, pillars))
   const unknown = new Set(uncertain)
-  const certain = minions.filter(id => !unknown.has(id))
+  const certain = unknown.size === 0 ? minions : minions.filter(id => !unknown.has(id))
   if (target.kind !== 'list') return { minions: certain, missing }
   const meant = new Set(certain)
   return { minions: [...new Set(target.ids)].filter(id => meant.has(id)), missing }
 }
 
 function* factsOf(keys: TargetContext['keys'], pillars: TargetContext['pillars']): Iterable<Facts> {
-  const known = new Map<string, Record<string, unknown>>()
-  for (const { id, grains } of keys.facts()) known.set(id, grains)
   for (const id of keys.accepted()) {
-    const grains = known.get(id)
+    const grains = keys.grainsOf(id)
     yield { id, grains: grains ?? {}, pillar: pillars?.cached(id) ?? {}, cached: grains !== undefined }
   }
 }

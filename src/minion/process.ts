@@ -2,10 +2,13 @@
  * Runs programs for functions and states: each in a process group of its own, so that a time limit ends all that it started; output bounded.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { StringDecoder } from 'node:string_decoder'
 import type { ProcessTracker } from './context.js'
 import { CommandExecutionError } from './modules/errors.js'
+import { readingEnd, takePipe, writingEnd } from './pipes.js'
 
 export interface ProcessSpec {
   readonly argv: readonly string[]
@@ -37,26 +40,52 @@ const KILL_AFTER_MS = 2000
 
 /** Waits until the program has ended and its output is closed. Throws when it cannot be started. */
 export async function runProcess(spec: ProcessSpec): Promise<ProcessResult> {
-  const child = await start(spec, 'pipe')
+  const { child, stdout, stderr } = await startWithPipes(spec)
   const pid = child.pid!
   spec.processes?.started(pid)
-  const stdout = new BoundedText(child.stdout!, spec.maxBytes)
-  const stderr = new BoundedText(child.stderr!, spec.maxBytes)
-  const end = new GroupEnd(child, spec)
+  const texts = [stdout, stderr].map(stream => (stream === null ? null : new BoundedText(stream, spec.maxBytes)))
+  const end = new GroupEnd(child, [stdout, stderr], spec)
   try {
-    child.stdin!.on('error', () => {}) // the program may end without reading its input
-    child.stdin!.end(spec.stdin ?? '')
-    const retcode = await closed(child)
-    return { pid, retcode, stdout: stdout.text(), stderr: stderr.text(), timedOut: end.timedOut }
+    const [retcode] = await Promise.all([exited(child), ...[stdout, stderr].map(closed)])
+    return { pid, retcode, stdout: texts[0]?.text() ?? '', stderr: texts[1]?.text() ?? '', timedOut: end.timedOut }
   } finally {
     end.stop()
     spec.processes?.ended(pid)
   }
 }
 
+interface Started {
+  readonly child: ChildProcess
+  readonly stdout: Socket
+  /** null: it goes into standard output. */
+  readonly stderr: Socket | null
+}
+
+async function startWithPipes(spec: ProcessSpec): Promise<Started> {
+  const out = await takePipe()
+  const err = spec.mergeStderr ? null : await takePipe()
+  const input = spec.stdin === undefined ? null : await takePipe()
+  const theirs = [out.write, ...(err ? [err.write] : []), ...(input ? [input.read] : [])]
+  try {
+    const child = await start(spec, [input?.read ?? 'ignore', out.write, (err ?? out).write])
+    if (input) feed(writingEnd(input), spec.stdin ?? '')
+    return { child, stdout: readingEnd(out), stderr: err ? readingEnd(err) : null }
+  } catch (error) {
+    for (const fd of [out.read, ...(err ? [err.read] : []), ...(input ? [input.write] : [])]) closeSync(fd)
+    throw error
+  } finally {
+    for (const fd of theirs) closeSync(fd)
+  }
+}
+
+function feed(stream: Socket, text: string): void {
+  stream.on('error', () => {}) // the program may end without reading its input
+  stream.end(text)
+}
+
 /** Starts a program that nobody waits for; its process id. It survives the job. */
 export async function startProcess(spec: ProcessSpec): Promise<number> {
-  const child = await start(spec, 'ignore')
+  const child = await start(spec, ['ignore', 'ignore', 'ignore'])
   child.unref()
   return child.pid!
 }
@@ -70,9 +99,9 @@ export function signalGroup(group: number, signal: NodeJS.Signals | number): boo
   }
 }
 
-function start(spec: ProcessSpec, stdio: 'pipe' | 'ignore'): Promise<ChildProcess> {
+function start(spec: ProcessSpec, stdio: readonly (number | 'ignore')[]): Promise<ChildProcess> {
   const [file, ...args] = wrapped(spec)
-  const child = spawn(file!, args, { cwd: spec.cwd, env: spec.env, stdio, detached: true })
+  const child = spawn(file!, args, { cwd: spec.cwd, env: spec.env, stdio: [...stdio], detached: true })
   return new Promise((resolve, reject) => {
     child.once('spawn', () => resolve(child))
     child.once('error', error => reject(new CommandExecutionError(error.message)))
@@ -81,13 +110,15 @@ function start(spec: ProcessSpec, stdio: 'pipe' | 'ignore'): Promise<ChildProces
 
 /** What spawn cannot do is done by a shell that then becomes the program (same process id). */
 function wrapped(spec: ProcessSpec): readonly string[] {
-  if (!spec.mergeStderr && spec.umask === undefined) return spec.argv
-  const umask = spec.umask === undefined ? '' : `umask ${spec.umask}; `
-  return ['/bin/sh', '-c', `${umask}exec "$0" "$@"${spec.mergeStderr ? ' 2>&1' : ''}`, ...spec.argv]
+  return spec.umask === undefined ? spec.argv : ['/bin/sh', '-c', `umask ${spec.umask}; exec "$0" "$@"`, ...spec.argv]
 }
 
-function closed(child: ChildProcess): Promise<number> {
-  return new Promise(resolve => child.once('close', (code, signal) => resolve(code ?? -signalNumber(signal))))
+function exited(child: ChildProcess): Promise<number> {
+  return new Promise(resolve => child.once('exit', (code, signal) => resolve(code ?? -signalNumber(signal))))
+}
+
+function closed(stream: Socket | null): Promise<void> {
+  return new Promise(resolve => (stream === null || stream.closed ? resolve() : stream.once('close', () => resolve())))
 }
 
 /**
@@ -98,11 +129,13 @@ class GroupEnd {
   timedOut = false
   #ending = false
   readonly #child: ChildProcess
+  readonly #streams: readonly (Socket | null)[]
   readonly #timers: NodeJS.Timeout[] = []
   readonly #undo: () => void
 
-  constructor(child: ChildProcess, { timeoutMs, signal }: ProcessSpec) {
+  constructor(child: ChildProcess, streams: readonly (Socket | null)[], { timeoutMs, signal }: ProcessSpec) {
     this.#child = child
+    this.#streams = streams
     const abort = (): void => this.#end()
     if (timeoutMs !== undefined) {
       const expire = (): void => {
@@ -127,8 +160,7 @@ class GroupEnd {
     signalGroup(this.#child.pid!, 'SIGTERM')
     const kill = (): void => {
       signalGroup(this.#child.pid!, 'SIGKILL')
-      this.#child.stdout?.destroy()
-      this.#child.stderr?.destroy()
+      for (const stream of this.#streams) stream?.destroy()
     }
     this.#timers.push(setTimeout(kill, KILL_AFTER_MS))
   }

@@ -92,6 +92,10 @@ export function answerError(error: unknown, request: FastifyRequest, reply: Fast
 const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** The request is one of salt-api's on a path that also has others. */
+    saltApi: boolean
+  }
   interface FastifyContextConfig {
     /** The path is salt-api's: refusals may be pages, `Allow` is told with every answer. */
     saltApi?: boolean
@@ -100,7 +104,7 @@ declare module 'fastify' {
 
 /** Paths that nobody knows count as salt-api's. */
 function isSaltPath(request: FastifyRequest): boolean {
-  return request.is404 || request.routeOptions.config.saltApi === true
+  return request.is404 || request.saltApi || request.routeOptions.config.saltApi === true
 }
 
 /** Marks the paths of this scope as salt-api's, and tells in `Allow`, with every answer, what they can do. `known`: filled by the time of the first request. */
@@ -168,10 +172,11 @@ export function notePaths(app: FastifyInstance, paths: PathMethods): void {
 }
 
 /**
- * Adds 405 with `Allow` for the methods that these paths do not have (`known` lists all scopes' methods of a path). Register it in a scope
- * with the paths' own guard: who may not know of a path is refused by that first (golden/api section 2).
+ * Adds 405 with `Allow` for the methods that these paths do not have (`known` lists all scopes' methods of a path, and those that are added
+ * here; `allowed` the ones that do something). Register it in a scope with the paths' own guard: who may not know of a path is refused by that
+ * first (golden/api section 2).
  */
-export function refuseOtherMethods(app: FastifyInstance, paths: PathMethods, known: PathMethods): void {
+export function refuseOtherMethods(app: FastifyInstance, paths: PathMethods, known: PathMethods, allowed: PathMethods): void {
   for (const url of paths.keys()) {
     const methods = known.get(url)!
     const allow = METHODS.filter(method => methods.has(method)).join(', ')
@@ -184,24 +189,32 @@ export function refuseOtherMethods(app: FastifyInstance, paths: PathMethods, kno
       schema: { hide: true } as FastifySchema,
       handler: (request, reply) => {
         if (!reply.hasHeader('allow')) reply.header('allow', allow)
-        throw brineError('METHOD_NOT_ALLOWED', request.method)
+        // salt-api's resource has the method and does not take what follows its name: POST /minions/m1.
+        const resource = url.replace(/\/:.*$/, '')
+        const isSurplus = isSaltPath(request) && resource !== url && allowed.get(resource)?.has(request.method)
+        throw isSurplus ? brineError('NOT_FOUND', `path segment after ${resource}`) : brineError('METHOD_NOT_ALLOWED', request.method)
       }
     })
   }
 }
 
 /**
- * What is too much in the path of one of salt-api's is 404 behind the path's own guard, where a path that does not exist needs none (golden/api
- * section 2). `allowed` learns of these paths.
+ * What is too much in the path of one of salt-api's is 404 behind the guard of the method there, where a path that does not exist needs none
+ * (golden/api section 2). `allowed` learns of these paths; `taken` knows which of their methods other scopes have dealt with.
  */
-export function refuseSurplusSegments(app: FastifyInstance, paths: PathMethods, allowed: PathMethods): void {
-  for (const url of paths.keys()) {
+export function refuseSurplusSegments(app: FastifyInstance, paths: PathMethods, allowed: PathMethods, taken: PathMethods): void {
+  for (const [url, own] of paths) {
     const surplus = `${url}/*`
     const hasParameter = [...allowed.keys()].some(each => each.startsWith(`${url}/:`))
-    if (url === '/' || url.endsWith('*') || hasParameter || allowed.has(surplus)) continue
-    allowed.set(surplus, allowed.get(url) ?? new Set())
+    const before = taken.get(surplus)
+    if (url === '/' || url.endsWith('*') || hasParameter || (allowed.has(surplus) && before === undefined)) continue
+    const all = allowed.get(url) ?? new Set()
+    const method = METHODS.filter(each => !before?.has(each) && (own.has(each) || !all.has(each)))
+    allowed.set(surplus, all)
+    taken.set(surplus, new Set([...(before ?? []), ...method]))
+    if (method.length === 0) continue
     app.route({
-      method: [...METHODS],
+      method,
       url: surplus,
       exposeHeadRoute: false,
       schema: { hide: true } as FastifySchema,
@@ -210,6 +223,20 @@ export function refuseSurplusSegments(app: FastifyInstance, paths: PathMethods, 
       }
     })
   }
+}
+
+/**
+ * What a path does not take is told before anybody is asked for a token: on paths where salt-api itself asks for one only when it runs what was
+ * asked (golden/api section 2, /keys). Register it before the guard.
+ */
+export function refuseSurplusFirst(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { url = '', schema } = request.routeOptions
+    if (url.endsWith('/*')) return done(brineError('NOT_FOUND', `path segment after ${url.slice(0, -2)}`))
+    const { properties } = (schema?.querystring ?? {}) as { properties?: object }
+    const surplus = properties && Object.keys(request.query as object).find(name => !Object.hasOwn(properties, name))
+    done(surplus === undefined ? undefined : brineError('NOT_FOUND', `query parameter ${surplus.slice(0, 100)}`))
+  })
 }
 
 /** Answers OPTIONS with what a path can do. No guard: a browser's preflight has no token. */
@@ -235,6 +262,7 @@ const isEndless = (value: unknown) => value === Number.POSITIVE_INFINITY || valu
 export default fp(
   async app => {
     app.addSchema(ErrorAnswer)
+    app.decorateRequest('saltApi', false)
     app.addHook('onRoute', route => {
       // What no validator has touched was not coerced.
       if ((!route.schema?.querystring && !route.schema?.body) || route.validatorCompiler) return

@@ -16,6 +16,7 @@ import logging, { requestId, requestLog } from './logging.js'
 import metrics from './metrics.js'
 import rootPrefix, { belowPrefix } from './root-prefix.js'
 import security from './security.js'
+import { streamUrl } from './stream-url.js'
 import webStats from './web-stats.js'
 
 export interface HttpOptions {
@@ -40,6 +41,7 @@ const KEEP_ALIVE_MS = 75_000
  */
 export async function buildHttp(services: Services, options: HttpOptions): Promise<FastifyInstance> {
   const { config, hub, auth } = services
+  const withoutPrefix = belowPrefix(config['rest_cherrypy.root_prefix'])
   const app = Fastify({
     loggerInstance: services.log,
     // Fastify's own lines have the URL with its query, where a token may be; `logging` writes ours.
@@ -52,7 +54,7 @@ export async function buildHttp(services: Services, options: HttpOptions): Promi
     keepAliveTimeout: KEEP_ALIVE_MS,
     http: { headersTimeout: HEAD_MS },
     return503OnClosing: true,
-    ...belowPrefix(config['rest_cherrypy.root_prefix']),
+    rewriteUrl: request => streamUrl(withoutPrefix(request)),
     clientErrorHandler: clientError,
     // A URL that cannot be decoded has no route whose error handler could answer.
     frameworkErrors: (error, request, reply) => {

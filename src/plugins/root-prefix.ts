@@ -8,17 +8,15 @@ const UNPREFIXED = /^\/+(?:minion|healthz|readyz|metrics)(?:[/?]|$)/
 const outside = new WeakSet<IncomingMessage>()
 const bare = new WeakSet<IncomingMessage>()
 
-/** `root_prefix`: the API's paths are those below it. */
-export function belowPrefix(prefix: string): { rewriteUrl?: (request: IncomingMessage) => string } {
-  if (prefix === '/') return {}
-  return {
-    rewriteUrl(request) {
-      const url = (request.url ?? '/').replace(/^\/+/, '/')
-      if (url.startsWith(`${prefix}/`)) return url.slice(prefix.length)
-      if (url === prefix || url.startsWith(`${prefix}?`)) bare.add(request)
-      else if (!UNPREFIXED.test(url)) outside.add(request)
-      return request.url ?? '/'
-    }
+/** `root_prefix`: the API's paths are those below it. Gives the path without it. */
+export function belowPrefix(prefix: string): (request: IncomingMessage) => string {
+  if (prefix === '/') return request => request.url ?? '/'
+  return request => {
+    const url = (request.url ?? '/').replace(/^\/+/, '/')
+    if (url.startsWith(`${prefix}/`)) return url.slice(prefix.length)
+    if (url === prefix || url.startsWith(`${prefix}?`)) bare.add(request)
+    else if (!UNPREFIXED.test(url)) outside.add(request)
+    return request.url ?? '/'
   }
 }
 

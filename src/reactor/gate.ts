@@ -15,12 +15,14 @@ export type GatedRule = { readonly id: string; readonly version: number; readonl
 
 export type Verdict =
   /** `why`: for whoever asks why nothing happens. */
-  | { readonly kind: 'nothing'; readonly why: string }
+  | { readonly kind: 'nothing'; readonly option: 'when' | 'active'; readonly why: string }
   | { readonly kind: 'fault'; readonly error: string }
   /** `inactive`: not before the rule is active again. `slot`: the key of its line. */
   | { readonly kind: 'react'; readonly inactive: boolean; readonly slot: string | null; readonly fired: readonly Fired[] }
   /** It waits in a window, or is passed over by one; `fired`: windows that are closed by it. */
   | { readonly kind: 'gathered'; readonly key: string; readonly fired: readonly Fired[] }
+
+const INACTIVE = { kind: 'nothing', option: 'active', why: 'active: the rule is not active at the time of the event' } as const
 
 /** Expressions run where events are planned, each event a few of them: what takes longer than this is no condition. */
 const EXPRESSION_LIMITS: Partial<Limits> = { steps: 20_000, size: 200_000, milliseconds: 25 }
@@ -57,9 +59,18 @@ export function refusalOf(
 ): Extract<Verdict, { kind: 'nothing' | 'fault' }> | null {
   const { plain, active } = compiledOf(rule)
   if (plain) return null
-  if (active !== null && rule.outside !== 'hold' && !active.at(event.stampUs))
-    return { kind: 'nothing', why: 'active: the rule is not active at the time of the event' }
+  if (active !== null && rule.outside !== 'hold' && !active.at(event.stampUs)) return INACTIVE
   return rule.when === null ? null : conditionOf(rule.when, expressionsOf(event))
+}
+
+/** The key under which a rule gathers an event; null when its expression has a mistake there. */
+export function groupKeyOf(rule: GatedRule, event: StoredEvent): string | null {
+  try {
+    return keyOf(rule.group_by ?? undefined, expressionsOf(event), 'group_by')
+  } catch (error) {
+    if (error instanceof TemplateError) return null
+    throw error
+  }
 }
 
 /** What becomes of an event that a rule matches. */
@@ -67,7 +78,7 @@ export function judge(rule: GatedRule, event: StoredEvent, windows: Windows): Ve
   const { plain, active, gathering } = compiledOf(rule)
   if (plain) return { kind: 'react', inactive: false, slot: null, fired: [] }
   const isNow = active?.at(event.stampUs) ?? true
-  if (!isNow && rule.outside !== 'hold') return { kind: 'nothing', why: 'active: the rule is not active at the time of the event' }
+  if (!isNow && rule.outside !== 'hold') return INACTIVE
   const expressions = expressionsOf(event)
   const refusal = rule.when === null ? null : conditionOf(rule.when, expressions)
   if (refusal !== null) return refusal
@@ -91,10 +102,10 @@ function expressionsOf({ tag, json }: Pick<StoredEvent, 'tag' | 'json'>): EventE
 /** A condition on what an event does not have does not hold; any other mistake in it is one. */
 function conditionOf(when: string, expressions: EventExpressions): Extract<Verdict, { kind: 'nothing' | 'fault' }> | null {
   try {
-    return expressions.holds(when) ? null : { kind: 'nothing', why: 'when: the condition does not hold' }
+    return expressions.holds(when) ? null : { kind: 'nothing', option: 'when', why: 'when: the condition does not hold' }
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error
-    if (error.kind === 'undefined') return { kind: 'nothing', why: `when: the condition does not hold: ${error.reason}` }
+    if (error.kind === 'undefined') return { kind: 'nothing', option: 'when', why: `when: the condition does not hold: ${error.reason}` }
     return { kind: 'fault', error: `when: ${error.describe()}` }
   }
 }

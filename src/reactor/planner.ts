@@ -73,6 +73,11 @@ export class Planner {
     return this.#head - this.#planned
   }
 
+  /** All events up to here have been matched. */
+  get upTo(): Seq {
+    return this.#planned
+  }
+
   /** Resolves once it follows the log; what was missed is planned from then on. */
   async start(): Promise<void> {
     if (!this.#stopped) return

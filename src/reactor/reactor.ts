@@ -18,6 +18,7 @@ import { Dispatcher } from './dispatch.js'
 import { ReactorErrors } from './errors.js'
 import { Guards } from './guards.js'
 import { masterCompiler } from './master.js'
+import { PassedBy } from './passed.js'
 import { Performer } from './performer.js'
 import { Planner } from './planner.js'
 import { RuleReloader } from './reload.js'
@@ -25,6 +26,7 @@ import { type Author, type ConfigChange, Rules, readConfigRules } from './rules.
 import { JobSettler } from './settle.js'
 import { SlsEditor } from './sls-editor.js'
 import { SlsFiles } from './sources.js'
+import { type TracedEvent, traceOf } from './trace.js'
 
 export interface ReactorOptions {
   readonly config: Pick<
@@ -37,6 +39,7 @@ export interface ReactorOptions {
     | 'reactor_attempts'
     | 'embedded_minion'
     | 'embedded_minion_id'
+    | 'keep_jobs_seconds'
   >
   readonly store: Store
   readonly events: Pick<EventLog, 'prepare' | 'fire'>
@@ -169,6 +172,15 @@ export class Reactor {
   /** `lag`: events not matched yet; `open`: plans not worked on yet; `running`: runner and wheel calls under way. */
   backlog(): { lag: number; open: number; running: number } {
     return { lag: this.#planner?.lag ?? 0, open: this.#performer.open, running: this.#dispatcher.running }
+  }
+
+  /** What an event led to, and which rules passed it over and why. Events whose tags are not `visible` are left out. */
+  trace(event: StoredEvent, visible: (tag: string) => boolean): Promise<TracedEvent> {
+    const { store, clock, config } = this.#o
+    const plannedUpTo = this.#planner?.upTo ?? 0
+    const recordsFromUs = clock.nowUs() - config.keep_jobs_seconds * 1_000_000
+    const passed = new PassedBy({ rules: this.rules, files: this.#files, store, plannedUpTo, recordsFromUs })
+    return traceOf(event, { store, visible, passed, paused: this.paused })
   }
 
   /** Looks now for what is due and for jobs that are over: for tests, whose clock is their own. */

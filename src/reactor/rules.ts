@@ -91,10 +91,13 @@ export class Rules {
   #index = new RuleIndex()
   #sorted: readonly Rule[] | null = null
   #config: readonly Rule[]
+  /** From when on a rule of the configuration is known to be as it is. */
+  readonly #configSince = new Map<string, number>()
 
   private constructor(options: RulesOptions) {
     this.#o = options
     this.#config = options.config
+    for (const { id } of options.config) this.#configSince.set(id, options.clock.nowUs())
   }
 
   static async open(options: RulesOptions): Promise<Rules> {
@@ -150,12 +153,19 @@ export class Rules {
     const before = new Map(this.#config.map(rule => [rule.id, rule]))
     const after = new Set(config.map(rule => rule.id))
     const removed = [...before.keys()].filter(id => !after.has(id))
-    const created = config.filter(rule => !before.has(rule.id)).map(rule => rule.id)
+    const created = config.filter(rule => !before.has(rule.id))
     const changed = config.filter(rule => before.has(rule.id) && !isDeepStrictEqual(specOf(before.get(rule.id)!), specOf(rule)))
     for (const id of removed) this.#drop(before.get(id)!)
+    for (const { id } of [...created, ...changed]) this.#configSince.set(id, this.#o.clock.nowUs())
     for (const rule of config) this.#put(rule)
     this.#config = config
-    return { created, changed: changed.map(rule => rule.id), removed }
+    const ids = (rules: readonly Rule[]) => rules.map(({ id }) => id)
+    return { created: ids(created), changed: ids(changed), removed }
+  }
+
+  /** From when on the rule is known to be as it is; microseconds. One of the configuration has no history: from the last start, or the reload that changed it. */
+  sameSinceUs({ id, source, changedUs }: Rule): number {
+    return source === 'api' ? changedUs : (this.#configSince.get(id) ?? Number.MAX_SAFE_INTEGER)
   }
 
   /** All versions that are kept, newest first, the current one before the earlier ones; also of a rule that was removed. @throws NOT_FOUND */

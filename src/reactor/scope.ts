@@ -17,6 +17,13 @@ export function reactsTo(rule: Pick<Rule, 'tag'>, event: StoredEvent): boolean {
   return !isByReactor(event)
 }
 
+/** Why `reactsTo` says no. */
+export function whyNotReactsTo(event: Pick<StoredEvent, 'tag'>): string {
+  return event.tag.startsWith(OWN_TAGS)
+    ? "what the reactor tells of itself only reaches rules whose tag begins with 'salt/reactor/'"
+    : "runner and wheel calls of reactions (user 'Reactor') are not reacted to"
+}
+
 /** Why no reaction may follow from an event that has so many behind it; null when one may. */
 export function tooDeep({ cause }: Pick<StoredEvent, 'cause'>, maxDepth: number): string | null {
   return (cause?.depth ?? 0) < maxDepth ? null : `more than ${maxDepth} reactions follow from one another (reactor_max_depth)`

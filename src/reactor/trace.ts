@@ -1,10 +1,11 @@
 /**
- * What an event led to, as a tree: event → plans (rule and SLS, with the text it rendered to) → reactions (calls) → jobs and their returns →
+ * What an event led to, and what it did not lead to and why (`passed.ts`), as a tree: event → plans (rule and SLS, with the text it rendered to) → reactions (calls) → jobs and their returns →
  * further events, each with what it led to in turn. Read from the store; nothing here changes anything.
  */
 import { eventId, type Seq, type StoredEvent } from '../events/event.js'
 import { stampOf } from '../shared/clock.js'
 import type { JobRecord, PlanRecord, ReactionRecord, ReturnRecord, Store } from '../store/store.js'
+import type { PassedBy, PassedOver } from './passed.js'
 import { withoutSecretKeys } from './secrets.js'
 
 export interface TraceOptions {
@@ -15,6 +16,9 @@ export interface TraceOptions {
   }
   /** Events that are not shown are left out, with what they led to. */
   readonly visible: (tag: string) => boolean
+  readonly passed: Pick<PassedBy, 'of'>
+  /** The whole reactor is paused. */
+  readonly paused: boolean
 }
 
 export interface TracedEvent {
@@ -24,12 +28,25 @@ export interface TracedEvent {
   readonly source: string
   readonly cause: { readonly id: string; readonly depth: number } | null
   readonly plans: readonly TracedPlan[]
-  /** Windows of rules that it is in: what those led to stands at the event `reacted`; null while they are open. */
-  readonly windows?: readonly { readonly rule: string; readonly first: string; readonly reacted: string | null }[]
+  /** Windows of rules that it is in. */
+  readonly windows?: readonly TracedWindow[]
+  /** Rules whose tag matches and that did nothing about it. */
+  readonly passed?: readonly PassedOver[]
   /** What it led to otherwise: events of no reaction in `plans`. */
   readonly events: readonly TracedEvent[]
   /** There is more than is shown: the tree is deeper or wider than its bounds. */
   readonly truncated?: true
+}
+
+export interface TracedWindow {
+  readonly rule: string
+  /** The event that opened it. */
+  readonly first: string
+  /** The event at which it was reacted to: what that led to stands there in full. Null while it is open. */
+  readonly reacted: string | null
+  /** What it was reacted to with. */
+  readonly plans: readonly Pick<TracedPlan, 'id' | 'sls' | 'state' | 'held' | 'blocked' | 'error'>[]
+  readonly reactions: readonly Pick<ShownReaction, 'id' | 'section' | 'state' | 'jid'>[]
 }
 
 export interface TracedPlan {
@@ -38,7 +55,7 @@ export interface TracedPlan {
   readonly version: number
   readonly sls: string
   readonly state: string
-  /** Why it waits, and the guard that stopped it. */
+  /** Why it waits (`reactor`: the whole reactor is paused), and the guard that stopped it. */
   readonly held?: string
   readonly blocked?: string
   /** The first event of the window that it reacts to. */
@@ -98,6 +115,8 @@ const MAX_LEVELS = 20
 /** Reactions and events of one event that are shown. */
 const MAX_REACTIONS = 1000
 const MAX_CAUSED = 500
+/** Rules that passed an event over, in one tree: each may have a condition to evaluate, so this bounds the time. Events beyond it have none. */
+const MAX_PASSED = 200
 /** Minions and returns of one job that are shown; the job itself tells all. */
 const MAX_RETURNS = 100
 const MAX_RETURN = 1000
@@ -129,6 +148,7 @@ export function shownReaction(epoch: string, reaction: ReactionRecord): ShownRea
 class Tracer {
   readonly #o: TraceOptions
   readonly #seen = new Set<Seq>()
+  #passed = 0
 
   constructor(options: TraceOptions) {
     this.#o = options
@@ -152,6 +172,8 @@ class Tracer {
       events.causedBy(seq, MAX_CAUSED),
       reactions.windowsOf(seq)
     ])
+    // Before what is below: the root comes first where there are too many.
+    const passed = await this.#passedBy(event, plans, windows)
     const visible = caused.filter(next => !this.#seen.has(next.seq) && this.#o.visible(next.tag))
     const room = level < MAX_LEVELS ? Math.max(0, MAX_EVENTS - this.#seen.size) : 0
     const shown = visible.slice(0, room)
@@ -160,12 +182,49 @@ class Tracer {
     for (const next of shown) below.set(next, await this.event(next, level + 1))
     const truncated = shown.length < visible.length || caused.length === MAX_CAUSED || made.length === MAX_REACTIONS
     const own = await this.#reactions([...made].reverse(), below)
+    const shownWindows = await Promise.all(windows.map(window => this.#window(window)))
+    const traced = (plan: PlanRecord) => tracedPlan(this.#held(plan), events.epoch, texts.get(plan.id), own.get(plan.id) ?? [])
     return {
       ...about,
-      ...(windows.length === 0 ? {} : { windows: windows.map(window => tracedWindow(events.epoch, window)) }),
-      plans: plans.map(plan => tracedPlan(events.epoch, plan, texts.get(plan.id), own.get(plan.id) ?? [])),
+      ...(windows.length === 0 ? {} : { windows: shownWindows }),
+      ...(passed.length === 0 ? {} : { passed }),
+      plans: plans.map(traced),
       events: [...below.values()],
       ...(truncated ? { truncated: true } : {})
+    }
+  }
+
+  async #passedBy(event: StoredEvent, plans: readonly PlanRecord[], windows: readonly WindowOf[]): Promise<readonly PassedOver[]> {
+    const room = MAX_PASSED - this.#passed
+    if (room <= 0) return []
+    const passed = await this.#o.passed.of(event, plans, new Set(windows.map(({ rule }) => rule)), room)
+    this.#passed += passed.length
+    return passed
+  }
+
+  /** The plan with why it waits. */
+  #held(plan: PlanRecord): ShownPlan {
+    const waits = plan.state === 'planned' && plan.held === null && this.#o.paused
+    return waits ? { ...plan, held: 'reactor' } : plan
+  }
+
+  async #window({ rule, first, reacted }: WindowOf): Promise<TracedWindow> {
+    const { events, reactions } = this.#o.store
+    const about = { rule, first: eventId(events.epoch, first), reacted: reacted === null ? null : eventId(events.epoch, reacted) }
+    if (reacted === null) return { ...about, plans: [], reactions: [] }
+    const plans = (await reactions.plansOf(reacted)).filter(plan => plan.rule === rule && plan.gathered === first)
+    const made = await reactions.list({ event: reacted, rule, limit: MAX_REACTIONS })
+    const ids = new Set(plans.map(({ id }) => id))
+    return {
+      ...about,
+      plans: plans.map(plan => {
+        const { id, sls, state, held, blocked, error } = tracedPlan(this.#held(plan), events.epoch, undefined, [])
+        return { id, sls, state, ...(held === undefined ? {} : { held }), ...(blocked === undefined ? {} : { blocked }), error }
+      }),
+      reactions: [...made]
+        .reverse()
+        .filter(({ plan }) => ids.has(plan))
+        .map(({ id, section, state, jid }) => ({ id, section, state, jid }))
     }
   }
 
@@ -200,11 +259,15 @@ class Tracer {
   }
 }
 
-function tracedWindow(epoch: string, { rule, first, reacted }: { rule: string; first: Seq; reacted: Seq | null }) {
-  return { rule, first: eventId(epoch, first), reacted: reacted === null ? null : eventId(epoch, reacted) }
+interface WindowOf {
+  readonly rule: string
+  readonly first: Seq
+  readonly reacted: Seq | null
 }
 
-function tracedPlan(epoch: string, plan: PlanRecord, rendered: string | undefined, reactions: readonly TracedReaction[]): TracedPlan {
+type ShownPlan = Omit<PlanRecord, 'held'> & { readonly held: PlanRecord['held'] | 'reactor' }
+
+function tracedPlan(plan: ShownPlan, epoch: string, rendered: string | undefined, reactions: readonly TracedReaction[]): TracedPlan {
   const { id, rule, version, sls, state, held, blocked, gathered, error, attempts, changedUs } = plan
   const changed = changedUs === 0 ? null : stampOf(changedUs)
   const why = {

@@ -2,6 +2,7 @@
  * What a runner or wheel function is: a name, a doc text, typed parameters and what it does. The lists of them are written out in
  * `index.ts` of both folders; everything that calls one (HTTP, reactor, CLI) goes through `bindArguments` here.
  */
+
 import type { Authenticator } from '../auth/authenticator.js'
 import type { Caller } from '../auth/caller.js'
 import type { Config } from '../config/schema.js'
@@ -10,6 +11,7 @@ import type { EventLog } from '../events/log.js'
 import type { Jobs } from '../jobs/jobs.js'
 import type { Keys } from '../keys/keys.js'
 import type { MinionLink } from '../link/link.js'
+import { pyStr } from '../minion/modules/python.js'
 import type { Pillars } from '../pillar/pillars.js'
 import type { Author, Rules } from '../reactor/rules.js'
 import type { Clock } from '../shared/clock.js'
@@ -206,7 +208,7 @@ export function bindArguments(
   const title = `${fn.name.slice(fn.name.lastIndexOf('.') + 1)}()`
   const unknown = Object.entries(kwargs).filter(([name]) => !Object.hasOwn(fn.params, name))
   if (unknown.length > 0 && !fn.takesKwargs) {
-    const shown = unknown.map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    const shown = unknown.map(([name, value]) => `${name}=${pyStr(value)}`)
     throw new ArgumentError('keyword', `The following keyword arguments are not valid: ${shown.join(', ')}`)
   }
   if (args.length > names.length && !fn.takesArgs) throw new ArgumentError('signature', surplus(fn, title, args.length))

@@ -529,6 +529,8 @@ export interface ReactionStore {
   list(query: ReactionQuery): Promise<readonly ReactionRecord[]>
   /** Plans of one event, with their errors: for the trace. */
   plansOf(event: Seq): Promise<readonly PlanRecord[]>
+  /** Events that a rule has plans for, between these two (both excluded), newest first, `limit` at most. */
+  reactedTo(rule: string, between: { readonly after: Seq; readonly before: Seq }, limit: number): Promise<readonly Seq[]>
   /** Rendered texts that are kept for the plans of an event, by plan. */
   textsOf(event: Seq): Promise<ReadonlyMap<number, string>>
   plans(query: PlanQuery): Promise<readonly PlanRecord[]>

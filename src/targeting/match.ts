@@ -32,17 +32,16 @@ const MAX_STEPS = 10_000_000
  */
 export function matchTarget(target: Target, facts: Iterable<Facts>): Matched {
   const matcher = new Matcher()
-  const known = new Set<string>()
+  const missing = new Set(namedIds(target))
   const minions: string[] = []
   const uncertain: string[] = []
   for (const minion of facts) {
-    known.add(minion.id)
+    if (missing.size > 0) missing.delete(minion.id)
     if (!matcher.matches(target, minion, true)) continue
     minions.push(minion.id)
     if (!minion.cached && !matcher.matches(target, minion, false)) uncertain.push(minion.id)
   }
-  const missing = [...new Set(namedIds(target))].filter(id => !known.has(id))
-  return { minions: minions.sort(), missing, uncertain: uncertain.sort() }
+  return { minions: minions.sort(), missing: [...missing], uncertain: uncertain.sort() }
 }
 
 /** Ids that lists name, other than those to leave out. */
@@ -51,10 +50,20 @@ function namedIds(target: Target): readonly string[] {
   return target.kind === 'and' || target.kind === 'or' ? [...namedIds(target.left), ...namedIds(target.right)] : []
 }
 
+type How = DataTarget['how']
+
+/** One way to cut an expression into a path and a pattern. */
+interface Cut {
+  readonly path: readonly string[]
+  readonly pattern: string
+}
+
 class Matcher {
   readonly #budget = new RegexBudget(MAX_STEPS)
   readonly #lists = new Map<readonly string[], Set<string>>()
-  readonly #tests = new Map<string, (value: unknown) => boolean>()
+  readonly #cuts = new Map<DataTarget, readonly Cut[]>()
+  readonly #nested = new Map<string, readonly Cut[]>()
+  readonly #tests: Readonly<Record<How, Map<string, TextTest>>> = { glob: new Map(), pcre: new Map(), exact: new Map() }
 
   /** `greedy`: what is not known counts as a match. */
   matches(target: Target, minion: Facts, greedy: boolean): boolean {
@@ -98,25 +107,31 @@ class Matcher {
   }
 
   #data(target: DataTarget, minion: Facts): boolean {
-    return this.#under(minion[target.source] ?? {}, target.expression, target.delimiter, target.how)
+    let cuts = this.#cuts.get(target)
+    if (cuts === undefined) {
+      cuts = cutsOf(target.expression, target.delimiter)
+      this.#cuts.set(target, cuts)
+    }
+    return this.#under(minion[target.source] ?? {}, cuts, target.how)
   }
 
-  /**
-   * Salt's subdict match: each way to cut the expression into a path and a pattern is tried, the longest path first, so that values may
-   * contain the delimiter.
-   */
-  #under(data: unknown, expression: string, delimiter: string, how: DataTarget['how']): boolean {
-    const pieces = expression.split(delimiter)
-    for (let cut = pieces.length - 1; cut > 0; cut--) {
-      const path = pieces.slice(0, cut)
-      const everything = path.length === 1 && path[0] === '*'
-      const found = everything ? data : traverse(data, path)
-      if (this.#value(found, everything ? expression : pieces.slice(cut).join(delimiter), how)) return true
+  /** What lies further down is always cut at colons, as in Salt. */
+  #within(data: unknown, expression: string, how: How): boolean {
+    let cuts = this.#nested.get(expression)
+    if (cuts === undefined) {
+      cuts = cutsOf(expression, ':')
+      this.#nested.set(expression, cuts)
     }
+    return this.#under(data, cuts, how)
+  }
+
+  /** Salt's subdict match: each way to cut the expression is tried. */
+  #under(data: unknown, cuts: readonly Cut[], how: How): boolean {
+    for (const { path, pattern } of cuts) if (this.#value(path.length === 0 ? data : traverse(data, path), pattern, how)) return true
     return false
   }
 
-  #value(found: unknown, pattern: string, how: DataTarget['how']): boolean {
+  #value(found: unknown, pattern: string, how: How): boolean {
     if (found === undefined) return false
     if (isMapping(found)) return Object.keys(found).length > 0 && this.#mapping(found, pattern, how)
     if (!Array.isArray(found)) return this.#text(found, pattern, how)
@@ -124,41 +139,74 @@ class Matcher {
   }
 
   /** A mapping matches by a key, by what lies under a further path, and with `*:` in front by any of its values. */
-  #mapping(mapping: Record<string, unknown>, pattern: string, how: DataTarget['how']): boolean {
+  #mapping(mapping: Record<string, unknown>, pattern: string, how: How): boolean {
     const anywhere = pattern.startsWith('*:')
     const rest = anywhere ? pattern.slice(2) : pattern
-    if (rest === '*' || Object.hasOwn(mapping, rest) || this.#under(mapping, rest, ':', how)) return true
+    if (rest === '*' || Object.hasOwn(mapping, rest) || this.#within(mapping, rest, how)) return true
     return anywhere && Object.values(mapping).some(value => this.#anyValue(value, rest, how))
   }
 
-  #anyValue(value: unknown, pattern: string, how: DataTarget['how']): boolean {
+  #anyValue(value: unknown, pattern: string, how: How): boolean {
     if (isMapping(value)) return this.#mapping(value, pattern, how)
     return Array.isArray(value) ? value.some(item => this.#text(item, pattern, how)) : this.#text(value, pattern, how)
   }
 
   /** Both sides in lower case, the pattern too: `\D` of a regular expression becomes `\d`, as in Salt. */
-  #text(value: unknown, pattern: string, how: DataTarget['how']): boolean {
-    const key = `${how} ${pattern}`
-    let test = this.#tests.get(key)
+  #text(value: unknown, pattern: string, how: How): boolean {
+    const tests = this.#tests[how]
+    let test = tests.get(pattern)
     if (test === undefined) {
-      test = this.#compile(pattern.toLowerCase(), how)
-      this.#tests.set(key, test)
+      test = new TextTest(this.#compile(pattern.toLowerCase(), how))
+      tests.set(pattern, test)
     }
-    return test(pythonText(value).toLowerCase())
+    return test.of(pythonText(value))
   }
 
-  #compile(pattern: string, how: DataTarget['how']): (value: unknown) => boolean {
+  #compile(pattern: string, how: How): (value: string) => boolean {
     if (how === 'exact') return value => value === pattern
-    if (how === 'glob') return compileGlob(pattern) as (value: unknown) => boolean
+    if (how === 'glob') return compileGlob(pattern)
     try {
       const regex = new PythonRegex(pattern)
-      return value => this.#regex(regex, value as string)
+      return value => this.#regex(regex, value)
     } catch (error) {
       // The way in which the expression is cut decides what the pattern is, so a bad one only means that this way does not match.
       if (error instanceof RegexSyntaxError) return () => false
       throw error
     }
   }
+}
+
+/** Answers that are kept: a fleet has few systems, places and roles, and their minions share the answer. */
+const MAX_ANSWERS = 1000
+
+/** A pattern and what it said of the texts that it has seen. */
+class TextTest {
+  readonly #test: (value: string) => boolean
+  readonly #answers = new Map<string, boolean>()
+
+  constructor(test: (value: string) => boolean) {
+    this.#test = test
+  }
+
+  of(text: string): boolean {
+    let answer = this.#answers.get(text)
+    if (answer !== undefined) return answer
+    answer = this.#test(text.toLowerCase())
+    if (this.#answers.size < MAX_ANSWERS) this.#answers.set(text, answer)
+    return answer
+  }
+}
+
+/** The longest path first, so that values may contain the delimiter. `*` alone as a path means the whole, and the expression is the pattern then. */
+function cutsOf(expression: string, delimiter: string): Cut[] {
+  const pieces = expression.split(delimiter)
+  const cuts: Cut[] = []
+  for (let cut = pieces.length - 1; cut > 0; cut--) {
+    const path = pieces.slice(0, cut)
+    const everything = path.length === 1 && path[0] === '*'
+    cuts.push(everything ? { path: [], pattern: expression } : { path, pattern: pieces.slice(cut).join(delimiter) })
+  }
+  return cuts
 }
 
 function addressesOf(value: unknown): readonly unknown[] {

@@ -21,12 +21,46 @@ export function parseNetwork(text: string): Network | null {
 
 /** True when one of a minion's addresses (grain `ipv4` or `ipv6`) is the address, or lies in the network. */
 export function inNetwork(network: Network, addresses: readonly unknown[]): boolean {
+  if (network.version === 4) return addresses.some(inIpv4(network))
   return addresses.some(text => {
     const address = typeof text === 'string' ? parseAddress(text) : null
-    if (address === null || address.version !== network.version) return false
-    return cut(address.base, address.version, network.prefix ?? bitsOf(address.version)) === network.base
+    if (address?.version !== 6) return false
+    return cut(address.base, 6, network.prefix ?? 128) === network.base
   })
 }
+
+/** In numbers, because a fleet has many of these. */
+function inIpv4({ base, prefix }: Network): (text: unknown) => boolean {
+  const size = 2 ** (32 - (prefix ?? 32))
+  const first = Number(base)
+  return text => {
+    const value = typeof text === 'string' ? ipv4Number(text) : null
+    return value !== null && value >= first && value < first + size
+  }
+}
+
+/** null: no four decimal numbers below 256 without leading zeros. */
+function ipv4Number(text: string): number | null {
+  let value = 0
+  let byte = -1
+  let dots = 0
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - ZERO
+    if (digit === DOT) {
+      if (byte < 0 || ++dots > 3) return null
+      value = value * 256 + byte
+      byte = -1
+    } else if (digit < 0 || digit > 9 || byte === 0) return null
+    else {
+      byte = byte < 0 ? digit : byte * 10 + digit
+      if (byte > 255) return null
+    }
+  }
+  return dots === 3 && byte >= 0 ? value * 256 + byte : null
+}
+
+const ZERO = '0'.charCodeAt(0)
+const DOT = '.'.charCodeAt(0) - ZERO
 
 function bitsOf(version: 4 | 6): number {
   return version === 4 ? 32 : 128

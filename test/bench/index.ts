@@ -16,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: Bench }>>> = {
   api: () => import('./api.js'),
   jobs: () => import('./jobs.js'),
   minions: () => import('./minions.js'),
+  targeting: () => import('./targeting.js'),
   agent: () => import('./agent.js'),
   crash: () => import('./crash.js')
 }

@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
+import { httpServer } from '../helpers/http.js'
+import { reactorBench } from '../helpers/reactor.js'
 import { brine } from '../helpers/terminal.js'
 
 const SLS = `
@@ -126,3 +128,30 @@ async function fakeServer(
   })
   return `http://127.0.0.1:${(fake.address() as AddressInfo).port}`
 }
+
+t.test('event trace says of a rule that did nothing why, and of a window what it became part of', async t => {
+  const say = { sls: 'DIR/say.sls' }
+  const bench = await reactorBench(t, {
+    files: { 'say.sls': 'say:\n  runner.test.arg: []\n' },
+    reactor: [
+      { 'n/*': { ...say, when: 'data.n > 2' } },
+      { 'n/*': { ...say, throttle: { once_within: '1h' }, when: 'data.n < 2' } },
+      { 'w/*': { ...say, accumulate: { within: '1h', threshold: 2 } } }
+    ]
+  })
+  const { store, events, reactor, clock } = bench
+  const http = await httpServer(t, { clock, services: { store, events, reactor } })
+  const env = { BRINE_URL: await http.listen(), BRINE_TOKEN: http.token }
+  const id = (seq: number) => `${store.events.epoch}-${seq}`
+  const trace = async (seq: number) => (await brine(['event', 'trace', id(seq)], { env })).out
+
+  const [first, again] = [await bench.fire('n/1', { n: 1 }), await bench.fire('n/2', { n: 1 })]
+  const [joined, last] = [await bench.fire('w/1'), await bench.fire('w/2')]
+  const [, reaction] = await bench.reactions(all => all.length === 2 && all.every(({ state }) => state === 'succeeded'))
+  const out = await trace(again)
+  t.match(out, /rule config-\w+ {2}passed over \(when\) {2}when: the condition does not hold\n/)
+  t.match(out, `passed over (throttle)  throttle: another event was reacted to within 1h: ${id(first)}`)
+  const window = await trace(joined)
+  t.match(window, `in the window of ${id(joined)}, reacted to at ${id(last)}`)
+  t.match(window, `say  succeeded  jid ${reaction!.jid}`)
+})

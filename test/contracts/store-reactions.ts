@@ -29,6 +29,7 @@ const ids = (records: readonly { id: number }[]) => records.map(({ id }) => id)
 export function reactionContract(t: Test, open: OpenStore): void {
   planning(t, open)
   rendering(t, open)
+  reactedTo(t, open)
   dispatching(t, open)
   settling(t, open)
   looking(t, open)
@@ -124,6 +125,17 @@ function rendering(t: Test, open: OpenStore): void {
     await reactions.renderFailed(reaction!.plan, 'late', null, NOW, [newEvent('x')])
     t.match(await reactions.plansOf(1), [{ state: 'rendered', error: null }])
     t.equal(await events.head(), 0)
+  })
+}
+
+function reactedTo(t: Test, open: OpenStore): void {
+  t.test('the events that a rule has plans for are found between two others, newest first, each once', async t => {
+    const { reactions } = (await open(t)).store
+    const plans = [1, 2, 3, 4, 5].flatMap(event => [plan(event), plan(event, { sls: 'b.sls' }), plan(event, { rule: 'q' })])
+    await reactions.plan(plans, 5)
+    t.strictSame(await reactions.reactedTo('r', { after: 1, before: 5 }, 10), [4, 3, 2])
+    t.strictSame(await reactions.reactedTo('r', { after: 0, before: 9 }, 2), [5, 4])
+    t.strictSame(await reactions.reactedTo('none', { after: 0, before: 9 }, 2), [])
   })
 }
 

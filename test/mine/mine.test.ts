@@ -10,7 +10,7 @@ async function mineOf(t: { testdir(): string; teardown(end: () => unknown): unkn
   let store = await open()
   t.teardown(() => store.close())
   const facts = ['web1', 'web2', 'db1'].map(id => ({ id, grains: { id, role: id.slice(0, -1) }, seenUs: 0 }))
-  const keys = { accepted: () => facts.map(({ id }) => id), facts: () => facts }
+  const keys = { accepted: () => facts.map(({ id }) => id), grainsOf: (id: string) => facts.find(minion => minion.id === id)?.grains }
   const make = () => new Mine({ store, keys: keys as never, config: { nodegroups: {} } })
   return {
     mine: make(),

@@ -197,6 +197,23 @@ t.test('GET /minions asks the minions for their grains', async t => {
   t.match(await call('GET', '/minions/m1/x'), [404, {}])
 })
 
+t.test('what a resource of salt-api takes only at its own path is 404 below it, behind the guard of the method', async t => {
+  const { call } = await api(t)
+  for (const url of [
+    '/minions/m1',
+    '/jobs/20010101000000000000',
+    '/jobs/20010101000000000000/1',
+    '/keys/m1',
+    '/index/x',
+    '/login/x',
+    '/run/x'
+  ])
+    t.match(await call('POST', url, []), [404, { error: /path segment after/ }], url)
+  for (const url of ['/minions/m1', '/jobs/20010101000000000000', '/index/x'])
+    t.match(await call('POST', url, [], { token: null }), [401, {}], `${url} without a token`)
+  t.match(await call('GET', '/index/x', undefined, { token: null }), [404, {}], 'GET /index needs no token, so neither does what is below')
+})
+
 t.test('POST /minions publishes without waiting, and says where the returns will be', async t => {
   const { call } = await api(t)
   const [status, answer] = await call('POST', '/minions', [{ client: 'runner', tgt: '*', fun: 'test.ping' }])
@@ -232,15 +249,21 @@ t.test('GET /jobs lists jobs a page at a time, GET /jobs/:jid shows one', async 
     return: [{ m1: true }]
   })
   t.strictSame(await call('GET', `/jobs?jid=${jids[0]}`, undefined, { token }), [200, one])
+  t.strictSame(await call('GET', `/jobs/${jids[0]}/5`, undefined, { token }), [200, one], "Salt's timeout has no effect in the path either")
+  t.same(Object.keys((await call('GET', '/jobs?jid=', undefined, { token }))[1].return[0]!), jids, 'an empty jid is none')
   t.equal((await log()).length, before, 'looking leaves no events')
 })
 
-t.test('GET /jobs/:jid answers for unknown ids as Salt does, and refuses what is no id', async t => {
+t.test('GET /jobs/:jid answers for unknown ids as Salt does, and for what is no id too, but not for the way to a file', async t => {
   const { call } = await api(t)
   const jid = '20010101000000000000'
   const info = { jid, Error: 'Cannot contact returner or no job with this jid', StartTime: '2001, Jan 01 00:00:00.000000', Result: {} }
   t.strictSame(await call('GET', `/jobs/${jid}`), [200, { info: [info], return: [{}] }])
-  t.match(await call('GET', '/jobs/..%2F..%2Fetc'), [400, { error: /'jid'/ }])
+  const none = { info: [{ jid: 'abc', Error: info.Error, StartTime: '', Result: {} }], return: [{}] }
+  for (const url of ['/jobs/abc', '/jobs?jid=abc', '/jobs/abc/1']) t.strictSame(await call('GET', url), [200, none], url)
+  for (const path of ['..%2F..%2Fetc', '.x', '%00', 'a%5Cb', 'x'.repeat(256)])
+    t.match(await call('GET', `/jobs/${path}`), [400, { error: /'jid'/ }], path.slice(0, 20))
+  t.match(await call('GET', `/jobs/${jid}/1/2`), [404, {}])
   t.match(await call('GET', '/jobs?limit=0'), [400, { error: /'limit'/ }])
   t.match(await call('GET', '/jobs?before=x'), [400, { error: /'before'/ }])
   t.match(await call('GET', '/jobs?search_function=test.ping'), [404, {}])
@@ -252,7 +275,17 @@ t.test('GET /keys lists keys without an outer list, GET /keys/:mid shows fingerp
   t.strictSame(await call('GET', '/keys'), [200, { return: list }])
   t.match(await call('GET', '/keys/m1'), [200, { return: { minions: { m1: /^([0-9a-f]{2}:){31}[0-9a-f]{2}$/ } } }])
   t.strictSame(await call('GET', '/keys/ghost'), [200, { return: {} }])
+  t.strictSame(await call('GET', '/keys?mid=m1'), await call('GET', '/keys/m1'))
+  t.strictSame(await call('GET', '/keys?mid='), [200, { return: list }])
+  t.strictSame(await call('GET', '/keys?mid=m1,m2'), await call('GET', '/keys/m1,m2'))
   t.same(await log(), [])
+})
+
+t.test('what /keys does not take is told before anybody is asked for a token, as in salt-api', async t => {
+  const { call, tokenOf } = await api(t)
+  for (const url of ['/keys?token=x', '/keys/m1?mid=m1', '/keys/m1/x'])
+    for (const token of [await tokenOf('ro'), null, 'bad']) t.match(await call('GET', url, undefined, { token }), [404, {}], url)
+  t.match(await call('GET', '/keys?mid=m1', undefined, { token: null }), [401, { code: 'NO_CREDENTIALS' }])
 })
 
 t.test('POST /keys makes a key pair, accepts it and answers with a tar archive of both halves', async t => {

@@ -68,7 +68,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
 const STREAMS = ['/events', '/ws', '/ws/:token']
 
 /** Paths that are there to say that nothing is there. */
-const SURPLUS = /^\/(?:index|ws|jobs|minions|keys|logout|stats|run|token|login|favicon\.ico)(?:\/:\w+)?\/\*$/
+const SURPLUS = /^\/(?:index|ws|jobs|minions|keys|logout|stats|run|token|login|favicon\.ico)(?:\/:\w+){0,2}\/\*$/
 
 const KINDS = [
   'no token',
@@ -82,6 +82,9 @@ const KINDS = [
   'low privilege'
 ] as const
 type Kind = (typeof KINDS)[number]
+
+/** Methods of salt-api's resources which take nothing after the name: as if nothing was there. */
+const NOT_BELOW = ['POST /jobs/:jid', 'POST /jobs/:jid/:timeout', 'POST /minions/:mid', 'POST /keys/:mid']
 
 /** The path that was asked for, where nothing is; it is in the answer because it was in the question. */
 const ECHO = `"'/docs/static/${SECRET}.sls' was not found"`
@@ -157,7 +160,9 @@ function isRefused({ method, url, name }: Door, kind: Kind, status: number): boo
   // What a path can do is no secret, and the method that it cannot does nothing.
   if (method === 'OPTIONS' || status === 405) return status < 500
   // Below a path of salt-api's there is nothing, for anybody.
-  if (SURPLUS.test(url) && status === 404) return true
+  if ((SURPLUS.test(url) || NOT_BELOW.includes(name)) && status === 404) return true
+  // What /keys does not take is said before anybody is asked for a token, as in salt-api.
+  if (kind === 'in the URL' && /^\/keys\b/.test(url) && status === 404) return true
   const listed = method === 'HEAD' ? `GET ${url}` : name
   if (Object.hasOwn(OPEN, listed)) return status < 500
   if (status === 401 || status === 403) return true

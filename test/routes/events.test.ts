@@ -22,6 +22,28 @@ t.test('a stream begins as salt-api frames it, and frames carry id, tag and data
   })
 })
 
+t.test('the token of a stream may stand in its path, as in salt-api; beside one in the query it is one too many', async t => {
+  const s = await server(t)
+  const session = 'a1'.repeat(20)
+  for (const path of [`/${s.token}`, `/${s.token}/?count=1`]) {
+    const stream = await s.open(path, { 'x-auth-token': 'bad' })
+    await live(s, 1)
+    await s.fire('my/tag')
+    t.strictSame(tagsOf(await stream.frames(1)), ['my/tag'], 'the path decides, not the header')
+    stream.response.destroy()
+    await live(s, 0)
+  }
+  const ask = (path: string) => fetch(`${s.url}/events${path}`, { headers: { 'x-auth-token': s.token } })
+  for (const path of [`/${session}`, `/${'a1'.repeat(32)}`, '/zzz', '/../zz%2Fz']) t.equal((await ask(path)).status === 200, false, path)
+  for (const path of [`/${session}`, '/zzz']) {
+    const bad = await ask(path)
+    t.equal(bad.status, 401)
+    t.match(await bad.text(), /No permission -- see authorization schemes/)
+  }
+  t.equal((await ask(`/${s.token}?token=${s.token}`)).status, 404)
+  t.equal((await ask(`/x?token=${s.token}`)).status, 404)
+})
+
 t.test('a reader that comes back with Last-Event-ID gets what it missed, once, and then what happens', async t => {
   const s = await server(t)
   await s.fire('a/1', 'a/2', 'a/3')

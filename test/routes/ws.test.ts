@@ -38,6 +38,12 @@ t.test('after the ready message each event is a text frame, in order, and nothin
   await once(socket, 'close')
 })
 
+t.test('a token in the path and one in the query are one too many, as in salt-api', async t => {
+  const s = await httpServer(t)
+  const url = await s.listen()
+  t.equal(await refusedWith(`${url}/ws/${s.token}?token=${s.token}`, {}), 404)
+})
+
 t.test('a cookie opens a WebSocket for pages of this server and of listed origins alone; a token does so for all', async t => {
   const s = await httpServer(t, { config: { cors_origin: ['https://gui.example'] } })
   const url = await s.listen()

@@ -42,6 +42,10 @@ t.test('arguments that do not fit are refused in the words of Python', async t =
     [() => bindArguments(two, [1, 2, 3], {}), 'two() takes from 1 to 2 positional arguments but 3 were given'],
     [() => bindArguments(two, ['1'], { jid: '2' }), "two() got multiple values for argument 'jid'"],
     [() => bindArguments(two, ['1'], { bogus: 1, other: [2] }), 'The following keyword arguments are not valid: bogus=1, other=[2]'],
+    [
+      () => bindArguments(two, ['1'], { bogus: true, other: { a: null } }),
+      "The following keyword arguments are not valid: bogus=True, other={'a': None}"
+    ],
     [() => bindArguments(two, [{}], {}), "argument 'jid': expected text, not a mapping"],
     [() => bindArguments(two, ['1', 'maybe'], {}), "argument 'missing': expected true or false, not 'maybe'"]
   ]

@@ -71,3 +71,32 @@ t.test('names from outside never reach into the objects themselves', async t => 
   t.strictSame(minions('__proto__:toString:*', 'grain'), ['nocache1'])
   t.throws(() => minions('constructor', 'nodegroup'), { code: 'TARGET_SYNTAX', message: /unknown/ })
 })
+
+t.test('ipcidr: only what is an address is compared, in either version, with netmasks too', async t => {
+  const of = (...ipv4: unknown[]): Facts[] => [{ id: 'm', grains: { ipv4, ipv6: ['::1', '2001:db8::1f'] }, cached: true }]
+  const meant = (tgt: string, ...ipv4: unknown[]): boolean => minions(tgt, 'ipcidr', of(...ipv4)).length === 1
+  t.ok(meant('10.0.0.0/8', '127.0.0.1', '10.255.255.255'))
+  t.ok(meant('0.0.0.0/0', '255.255.255.255'))
+  t.ok(meant('10.0.0.0/255.0.0.0', '10.1.1.1'))
+  t.ok(meant('192.168.0.0/0.0.255.255', '192.168.9.9'))
+  t.ok(meant('10.0.0.1', '10.0.0.1'))
+  t.ok(meant('2001:db8::/64'))
+  t.ok(meant('2001:DB8:0:0::1f'))
+  for (const odd of [
+    '10.0.0',
+    '10.0.0.0.1',
+    '010.0.0.1',
+    '10.0.0.256',
+    '10..0.1',
+    '10.0.0.',
+    '.10.0.0',
+    '10.0.0.1 ',
+    '1e1.0.0.1',
+    '',
+    10,
+    null
+  ])
+    t.notOk(meant('10.0.0.0/8', odd), String(odd))
+  t.notOk(meant('10.0.0.0/8', '11.0.0.0'))
+  t.notOk(meant('2001:db9::/64', '10.0.0.1'))
+})

@@ -372,6 +372,9 @@ export function reactionReads(db: Database) {
     .prepare(`SELECT ${PLAN_COLUMNS} FROM plans WHERE due_us IS NOT NULL AND due_us <= ? ORDER BY event, position LIMIT ?`)
     .raw()
   const plansOf = db.prepare(`SELECT ${PLAN_COLUMNS} FROM plans WHERE event = ? ORDER BY position`).raw()
+  const reactedTo = db
+    .prepare('SELECT DISTINCT event FROM plans WHERE rule = ? AND event > ? AND event < ? ORDER BY event DESC LIMIT ?')
+    .pluck()
   const openReactions = db.prepare(
     `SELECT ${REACTION_COLUMNS} FROM reactions WHERE state = 'planned' AND held IS NULL AND due_us <= ? ORDER BY id LIMIT ?`
   )
@@ -382,6 +385,7 @@ export function reactionReads(db: Database) {
     'reactions.cursor': (_: null): Seq => cursor.get() as Seq,
     'reactions.openPlans': ([nowUs, limit]: [nowUs: number, limit: number]): PlanRow[] => openPlans.all(nowUs, limit) as PlanRow[],
     'reactions.plansOf': (event: Seq): PlanRow[] => plansOf.all(event) as PlanRow[],
+    'reactions.reactedTo': (query: [rule: string, after: Seq, before: Seq, limit: number]): Seq[] => reactedTo.all(...query) as Seq[],
     'reactions.openReactions': ([nowUs, limit]: [nowUs: number, limit: number]): ReactionRow[] =>
       openReactions.all(nowUs, limit) as ReactionRow[],
     'reactions.inState': ([state, limit]: [state: ReactionState, limit: number]): ReactionRow[] =>
@@ -600,6 +604,10 @@ export class SqliteReactions implements ReactionStore {
 
   async plansOf(event: Seq): Promise<readonly PlanRecord[]> {
     return (await this.#readers.ask('reactions.plansOf', event)).map(planOf)
+  }
+
+  async reactedTo(rule: string, { after, before }: { readonly after: Seq; readonly before: Seq }, limit: number): Promise<readonly Seq[]> {
+    return this.#readers.ask('reactions.reactedTo', [rule, after, before, limit])
   }
 
   async textsOf(event: Seq): Promise<ReadonlyMap<number, string>> {

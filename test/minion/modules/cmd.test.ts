@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises'
+import { readdir, realpath } from 'node:fs/promises'
 import t from 'tap'
 import { alive, kw, minionTest } from '../../helpers/executor.js'
 
@@ -52,6 +52,34 @@ t.test('directory, environment, input and umask are those that were asked for', 
   t.equal(await value('cmd.run', 'cat', kw({ stdin: 'from stdin' })), 'from stdin')
   t.equal(await value('cmd.run', 'umask', kw({ umask: '077' })), '0077')
   t.match(await run('cmd.run', 'umask', kw({ umask: '0; reboot' })), { retcode: 1, return: /Invalid umask/ })
+})
+
+t.test('a command has pipes, as programs expect them', async t => {
+  const { dir, value, write } = await minionTest(t)
+  await write('home/.bashrc', 'echo from bashrc\n')
+  const bash = { shell: '/bin/bash', env: { HOME: `${dir}/home`, SHLVL: '0' } }
+  t.equal(await value('cmd.run', 'echo hi', kw(bash)), 'hi', 'bash does not take its input for a network')
+  t.equal(await value('cmd.run', 'cat', kw({ ...bash, stdin: 'in' })), 'in')
+  t.match(await value('cmd.run_all', 'echo out > /dev/stdout; echo err > /dev/stderr'), { retcode: 0, stdout: 'out', stderr: 'err' })
+  t.equal(await value('cmd.run', 'echo out > /dev/stdout; echo err > /dev/stderr'), 'out\nerr')
+  t.equal(await value('cmd.run', 'cat; echo $?'), '0', 'nothing to read')
+  const big = 'x'.repeat(1_000_000)
+  t.equal(await value('cmd.run', 'cat', kw({ stdin: big })), big)
+  t.equal(await value('cmd.run', 'true', kw({ stdin: big })), '', 'input that nobody reads')
+})
+
+t.test('commands at the same time each have their own output, and none leaves a descriptor open', async t => {
+  const { value } = await minionTest(t)
+  const open = async (): Promise<number> => (await readdir('/proc/self/fd')).length
+  const rounds = async (): Promise<void> => {
+    const outputs = await Promise.all(Array.from({ length: 20 }, (_, i) => value('cmd.run_all', `echo ${i}; echo e${i} >&2`)))
+    for (const [i, output] of outputs.entries()) t.match(output, { stdout: String(i), stderr: `e${i}` })
+  }
+  await rounds()
+  const before = await open()
+  await rounds()
+  await rounds()
+  t.ok((await open()) <= before + 16, 'but those of the pipes that are kept ready')
 })
 
 t.test("the agent's own settings are not in a command's environment", async t => {
