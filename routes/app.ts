@@ -5,6 +5,7 @@ import staticFiles from '@fastify/static'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { brineError } from '../src/errors.js'
 import { negotiate } from '../src/plugins/answers.js'
+import { acceptsGzip } from '../src/shared/packing.js'
 import { APP_PAGE, APP_POLICY } from './app-page.js'
 import { None } from './schemas.js'
 
@@ -73,8 +74,7 @@ function prefersPage({ headers: { accept = '' } }: FastifyRequest): boolean {
 async function sendApp(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { 'rest_cherrypy.app': file } = app.services.config
   const page = file === null ? Buffer.from(APP_PAGE) : await pageIn(file)
-  const accepts = request.headers['accept-encoding'] ?? ''
-  const packs = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/i.test(accepts)
+  const packs = acceptsGzip(request.headers['accept-encoding'])
   reply
     .header('content-type', 'text/html;charset=utf-8')
     .header('content-security-policy', file === null ? APP_POLICY : GUI_POLICY)

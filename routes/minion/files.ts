@@ -1,7 +1,10 @@
+import { constants, createGzip } from 'node:zlib'
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { brineError } from '../../src/errors.js'
 import { refusals } from '../../src/plugins/errors.js'
+import { acceptsGzip, isPacked, PACK_FROM } from '../../src/shared/packing.js'
+import { pack } from './packed.js'
 
 const Saltenv = Type.Optional(Type.String({ default: 'base', maxLength: 255, description: 'Environment of file_roots' }))
 
@@ -15,7 +18,8 @@ export const files: FastifyPluginAsync = async app => {
     summary: 'A file of file_roots',
     description:
       'The ETag is the SHA-256 of the content, in quotes; with If-None-Match a file that is still the same is answered with 304. Range (one, in ' +
-      'bytes) and If-Range count as in RFC 9110: 206, or 416 beyond the end.',
+      'bytes) and If-Range count as in RFC 9110: 206, or 416 beyond the end. A whole file comes packed to whoever accepts gzip, if that pays; its ' +
+      'size is X-File-Size then.',
     querystring: Type.Object({ path: Type.String({ maxLength: 4096 }), saltenv: Saltenv }, { additionalProperties: false }),
     response: { 200: Type.String(), 206: Type.String(), ...refusals(400, 401, 404) }
   }
@@ -44,7 +48,14 @@ export const files: FastifyPluginAsync = async app => {
         .header('content-length', to - from + 1)
       return reply.type('application/octet-stream').send(file.content(from, to))
     }
-    return reply.header('content-length', file.size).type('application/octet-stream').send(file.content())
+    reply.type('application/octet-stream').header('vary', 'Accept-Encoding')
+    if (file.size < PACK_FROM || isPacked(path) || !acceptsGzip(request.headers['accept-encoding']))
+      return reply.header('content-length', file.size).send(file.content())
+    const content = file.content()
+    const gzip = createGzip({ level: constants.Z_BEST_SPEED })
+    content.once('error', error => gzip.destroy(error))
+    gzip.once('close', () => content.destroy())
+    return reply.header('content-encoding', 'gzip').header('x-file-size', file.size).send(content.pipe(gzip))
   })
 
   const list = {
@@ -53,7 +64,7 @@ export const files: FastifyPluginAsync = async app => {
     querystring: Type.Object({ saltenv: Saltenv }, { additionalProperties: false }),
     response: { 200: Type.Object({ files: Type.Array(Type.String()) }), ...refusals(401, 503) }
   }
-  app.get<{ Querystring: { saltenv?: string } }>('/minion/files', { schema: list }, async request => ({
+  app.get<{ Querystring: { saltenv?: string } }>('/minion/files', { schema: list, onSend: pack }, async request => ({
     files: await link.files.list(request.query.saltenv ?? 'base')
   }))
 

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { refusals } from '../../src/plugins/errors.js'
+import { pack } from './packed.js'
 
 const Mapping = Type.Record(Type.String(), Type.Unknown())
 const Functions = Type.Union([Type.String({ maxLength: 255 }), Type.Array(Type.String({ maxLength: 255 }), { maxItems: 100 })])
@@ -37,7 +38,7 @@ export const mine: FastifyPluginAsync = async app => {
     body: Body,
     response: { 200: Type.Object({ result: Type.Unknown() }), ...refusals(400, 401, 413, 503) }
   }
-  app.post<{ Body: Ask }>('/minion/mine', { schema, bodyLimit: 16 * 1024 * 1024 }, async request => {
+  app.post<{ Body: Ask }>('/minion/mine', { schema, bodyLimit: 16 * 1024 * 1024, onSend: pack }, async request => {
     const { body, caller } = request
     const { mine: entries } = app.services
     if (body.kind === 'get') return { result: await entries.get(body.tgt, body.tgt_type, body.fun, caller.user) }

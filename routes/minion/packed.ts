@@ -1,8 +1,10 @@
 import type { Readable } from 'node:stream'
 import { Transform } from 'node:stream'
-import { createGunzip, constants as zlib } from 'node:zlib'
-import type { preParsingHookHandler } from 'fastify'
+import { promisify } from 'node:util'
+import { createGunzip, gzip, constants as zlib } from 'node:zlib'
+import type { FastifyReply, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { brineError } from '../../src/errors.js'
+import { acceptsGzip, PACK_FROM } from '../../src/shared/packing.js'
 
 /**
  * Unpacks a body with `Content-Encoding: gzip` for the route's parser. What comes out is bound by the route's `bodyLimit`, as a plain body is:
@@ -13,6 +15,18 @@ export const unpack: preParsingHookHandler = (request, _reply, payload, done) =>
   if (encoding === 'identity') done(null, payload)
   else if (encoding === 'gzip') done(null, gunzipped(payload as Readable))
   else done(brineError('FIELD_INVALID', 'content-encoding', 'must be gzip, or none'))
+}
+
+const packed = promisify(gzip)
+
+/** An `onSend` hook: packs a large JSON answer for a minion that takes it so (pillars, lists of files). */
+export async function pack(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+  if (typeof payload !== 'string' || payload.length < PACK_FROM) return payload
+  reply.header('vary', 'Accept-Encoding')
+  if (!acceptsGzip(request.headers['accept-encoding'])) return payload
+  const bytes = await packed(payload, { level: zlib.Z_BEST_SPEED })
+  reply.header('content-encoding', 'gzip').header('content-length', bytes.length)
+  return bytes
 }
 
 /** Fastify compares the Content-Length with `receivedEncodedLength`: what came, not what came out. */

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from 'typebox'
 import { refusals } from '../../src/plugins/errors.js'
+import { pack } from './packed.js'
 
 // null first: coercion would make the empty text of it
 const Env = Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 255 })]))
@@ -28,7 +29,7 @@ export const pillar: FastifyPluginAsync = async app => {
   }
   app.post<{ Body: { saltenv?: string | null; pillarenv?: string | null; override?: Record<string, unknown>; refresh?: boolean } }>(
     '/minion/pillar',
-    { schema },
+    { schema, onSend: pack },
     async ({ body: { refresh, ...ask }, caller: { user: id } }) => ({
       pillar: (refresh ? await pillars.refreshed(id, ask) : await pillars.of(id, ask)).pillar
     })

@@ -64,6 +64,7 @@ class CachedFiles implements FileClient {
       await rm(target, { force: true })
       return null
     }
+    await this.#makeRoom(target)
     await writeStream(target, answer)
     await this.#remember(target, answer.hash)
     return { path: target, hash: answer.hash }
@@ -85,6 +86,16 @@ class CachedFiles implements FileClient {
     const hash = await hashFile(target)
     await this.#remember(target, hash)
     return hash
+  }
+
+  /** What was a directory on the server may be a file now, and the other way round: what is in the way goes. */
+  async #makeRoom(target: string): Promise<void> {
+    if ((await stat(target).catch(() => null))?.isDirectory()) await rm(target, { recursive: true, force: true })
+    for (let dir = dirname(target); dir.length > this.#dir.length; dir = dirname(dir)) {
+      const there = await stat(dir).catch(() => null)
+      if (there?.isDirectory()) return
+      if (there) await rm(dir, { force: true })
+    }
   }
 
   async #remember(target: string, hash: string): Promise<void> {

@@ -3,6 +3,7 @@ import https from 'node:https'
 import type { Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { createGunzip, gzip } from 'node:zlib'
+import { PACK_FROM } from '../shared/packing.js'
 import { type Dialer, dialer, type Way } from './dial.js'
 
 /** No byte in either direction for so long: the connection is dead. Long uploads and downloads are bounded by silence, not by their length. */
@@ -11,8 +12,6 @@ const SILENCE_MS = 60_000
 const CONNECTIONS = 4
 /** JSON answers of the link are small; a list of files is the largest. Unpacked. */
 const MAX_ANSWER = 64 * 1024 * 1024
-/** Bytes of a body from which on it is worth packing: less travels in one packet anyway. */
-const PACK_FROM = 1400
 
 export interface Request {
   readonly method: 'GET' | 'POST'
@@ -162,12 +161,13 @@ export class ServerHttp {
   }
 }
 
-/** The request with the word that its answer may come packed. For answers that `text` reads. */
+/** The request with the word that its answer may come packed. For answers that `text` or `unpacked` reads. */
 export function packable<T extends Omit<Request, 'token'>>(request: T): T {
   return { ...request, headers: { 'accept-encoding': 'gzip', ...request.headers } }
 }
 
-function unpacked(body: IncomingMessage, headers: IncomingHttpHeaders): Readable {
+/** The body as it was before it was packed. */
+export function unpacked(body: IncomingMessage, headers: IncomingHttpHeaders): Readable {
   if (headers['content-encoding'] !== 'gzip') return body
   const gunzip = createGunzip()
   body.once('error', error => gunzip.destroy(error))

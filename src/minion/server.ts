@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
 import { sleep } from '../shared/sleep.js'
 import { checkTag } from '../tags/tags.js'
 import type { MinionBus } from './bus.js'
 import type { Connection } from './connection.js'
-import { type Answer, Refused, type Request, refused, Unreachable } from './http.js'
+import { type Answer, Refused, type Request, refused, Unreachable, unpacked } from './http.js'
 import type { MasterClient, MasterFile, MineAsk, PillarAsk, SendOptions } from './master.js'
 import type { Spool } from './spool.js'
 
@@ -31,7 +32,7 @@ export class ServerClient implements MasterClient {
   async fetchFile(path: string, saltenv: string, known?: string): Promise<MasterFile | 'unchanged' | null> {
     const headers = known === undefined ? {} : { 'if-none-match': `"${known}"` }
     const url = `/minion/file?${new URLSearchParams({ path, saltenv })}`
-    const answer = await this.#patiently(() => this.#get(url, headers))
+    const answer = await this.#patiently(() => this.#get(url, { 'accept-encoding': 'gzip', ...headers }))
     if (answer.status === 200) return fileOf(answer, (from, etag) => this.#rest(url, from, etag))
     answer.body.resume()
     return answer.status === 304 ? 'unchanged' : null
@@ -113,11 +114,11 @@ const MAX_FRUITLESS = 5
 /** The file, fetched further from where a connection broke off. */
 function fileOf({ headers, body: first }: Answer, rest: (from: number, etag: string) => Promise<IncomingMessage>): MasterFile {
   const etag = String(headers.etag ?? '')
-  const size = Number(headers['content-length'] ?? 0)
+  const size = Number(headers['x-file-size'] ?? headers['content-length'] ?? 0)
   const abandoned = setTimeout(() => first.destroy(new Error('nobody read the file')), ABANDONED_MS)
   const content = async function* () {
     clearTimeout(abandoned)
-    let body = first
+    let body: Readable = unpacked(first, headers)
     let at = 0
     for (let fruitless = 0; ; fruitless++) {
       const before = at

@@ -56,10 +56,11 @@ export async function compilePillar(request: PillarRequest & PillarSettings): Pr
   return new PillarCompiler(request).compile(request)
 }
 
-/** Remembers unchanged files between compilations. */
+/** Remembers unchanged files, and what their texts say, between compilations. */
 export class PillarCompiler {
   readonly #settings: PillarSettings
   readonly #files: PillarFiles
+  readonly #parsed = new ParsedTexts()
 
   constructor(settings: PillarSettings) {
     this.#settings = settings
@@ -67,13 +68,42 @@ export class PillarCompiler {
   }
 
   compile(request: PillarRequest): CompiledPillar {
-    return new Compilation(this.#settings, this.#files, request).run()
+    return new Compilation(this.#settings, { files: this.#files, parsed: this.#parsed }, request).run()
+  }
+}
+
+/** Characters of rendered YAML whose values are remembered; the one that was not used for longest goes first. */
+const MAX_PARSED = 4 * 1024 * 1024
+
+/** Most files say the same to most minions, and reading YAML is most of the work. The values are shared: nobody may change them. */
+class ParsedTexts {
+  readonly #kept = new Map<string, unknown>()
+  #size = 0
+
+  parse(text: string): unknown {
+    if (!this.#kept.has(text)) return this.#keep(text, parseYaml(text))
+    const value = this.#kept.get(text)
+    this.#kept.delete(text)
+    this.#kept.set(text, value)
+    return value
+  }
+
+  #keep(text: string, value: unknown): unknown {
+    this.#kept.set(text, value)
+    this.#size += text.length
+    for (const oldest of this.#kept.keys()) {
+      if (this.#size <= MAX_PARSED) break
+      this.#kept.delete(oldest)
+      this.#size -= oldest.length
+    }
+    return value
   }
 }
 
 class Compilation {
   readonly #settings: PillarSettings
   readonly #files: PillarFiles
+  readonly #texts: ParsedTexts
   readonly #request: PillarRequest
   readonly #subject: Subject
   readonly #merge: MergeOptions
@@ -83,9 +113,10 @@ class Compilation {
   readonly #seen = new Set<string>()
   readonly #names = new Map<string, string[]>()
 
-  constructor(settings: PillarSettings, files: PillarFiles, request: PillarRequest) {
+  constructor(settings: PillarSettings, { files, parsed }: { files: PillarFiles; parsed: ParsedTexts }, request: PillarRequest) {
     this.#settings = settings
     this.#files = files
+    this.#texts = parsed
     this.#request = request
     this.#merge = { strategy: settings.mergeStrategy ?? 'smart', mergeLists: settings.mergeLists ?? false }
     this.#subject = { id: request.id, grains: request.grains, pillar: request.override ?? {}, nodegroups: settings.nodegroups ?? {} }
@@ -217,7 +248,7 @@ class Compilation {
   #parsed(source: string, file: { sls: string; saltenv: string; path: string; defaults?: Mapping }): unknown {
     const renderers = renderersOf(source)
     const text = renderers.includes('jinja') ? this.#rendered(source, file) : source
-    return renderers.includes('json') ? JSON.parse(withoutShebang(text)) : parseYaml(withoutShebang(text))
+    return renderers.includes('json') ? JSON.parse(withoutShebang(text)) : this.#texts.parse(withoutShebang(text))
   }
 
   #rendered(source: string, { sls, saltenv, path, defaults }: { sls: string; saltenv: string; path: string; defaults?: Mapping }): string {

@@ -106,8 +106,9 @@ export class Pillars {
     this.#stopped = true
     this.#undo()
     this.#failAll(new BrineError('SHUTTING_DOWN', []))
-    await this.#worker?.terminate()
-    this.#worker = null
+    const worker = this.#worker
+    this.#worker = null // so that its end is no surprise
+    await worker?.terminate()
   }
 
   async #compile(request: PillarRequest): Promise<CompiledPillar> {

@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { FileRoots } from '../../src/fileserver/roots.js'
 import { makeKey } from '../helpers/keypairs.js'
@@ -115,4 +117,44 @@ t.test('minions get files over HTTP: by hash when they have them already, and ne
   }
   t.match(await (await minion.get('/minion/files?saltenv=dev')).json(), { files: ['dev.txt'] })
   t.match(await (await minion.get('/minion/environments')).json(), { environments: ['base', 'dev'] })
+})
+
+t.test('what is large comes packed to a minion that takes it so: files that get smaller, lists and pillars', async t => {
+  const { dir } = tree(t)
+  const text = 'a line of text\n'.repeat(1000)
+  for (const name of ['large.txt', 'large.tar.gz']) writeFileSync(join(dir, 'base', name), text)
+  for (let i = 0; i < 100; i++) writeFileSync(join(dir, 'base', `a-file-of-the-list-${i}.sls`), '')
+  mkdirSync(join(dir, 'pillar'))
+  writeFileSync(join(dir, 'pillar', 'top.sls'), "base: {'*': [large]}")
+  writeFileSync(join(dir, 'pillar', 'large.sls'), `text: "${'x'.repeat(5000)}"`)
+  const config = { file_roots: { base: [join(dir, 'base')] }, pillar_roots: { base: [join(dir, 'pillar')] } }
+  const server = await linkServer(t, { config })
+  const key = makeKey()
+  await server.keys.vouch('web1', key.pub)
+  const minion = await new FakeMinion(server.url, 'web1', key).authenticate()
+  const ask = async (path: string, { accept = 'gzip', body }: { accept?: string; body?: string } = {}) => {
+    const headers = { authorization: `Bearer ${minion.token}`, 'accept-encoding': accept, 'content-type': 'application/json' }
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request = httpRequest(`${server.url}${path}`, { method: body === undefined ? 'GET' : 'POST', headers, agent: false }, resolve)
+      request.once('error', reject).end(body)
+    })
+    return { headers: answer.headers, bytes: await buffer(answer) }
+  }
+  const large = await ask('/minion/file?path=large.txt')
+  t.match(large.headers, { 'content-encoding': 'gzip', 'x-file-size': String(text.length), etag: `"${sha256(text)}"` })
+  t.ok(large.bytes.length < text.length / 10)
+  t.equal(gunzipSync(large.bytes).toString(), text)
+  for (const plain of [await ask('/minion/file?path=large.tar.gz'), await ask('/minion/file?path=large.txt', { accept: 'gzip;q=0' })]) {
+    t.notOk(plain.headers['content-encoding'])
+    t.equal(plain.headers['content-length'], String(text.length))
+    t.equal(plain.bytes.toString(), text)
+  }
+  t.notOk((await ask('/minion/file?path=web/init.sls')).headers['content-encoding'], 'a small one is not worth it')
+  const list = await ask('/minion/files')
+  t.equal(list.headers['content-encoding'], 'gzip')
+  t.match(JSON.parse(gunzipSync(list.bytes).toString()).files, ['a-file-of-the-list-0.sls'])
+  const pillar = await ask('/minion/pillar', { body: '{}' })
+  t.equal(pillar.headers['content-encoding'], 'gzip')
+  t.match(JSON.parse(gunzipSync(pillar.bytes).toString()), { pillar: { text: /^x{5000}$/ } })
+  t.match(JSON.parse((await ask('/minion/pillar', { body: '{}', accept: 'identity' })).bytes.toString()), { pillar: { text: /^x{5000}$/ } })
 })

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { createGunzip } from 'node:zlib'
+import { createGunzip, gzipSync } from 'node:zlib'
 import {
   challengeText,
   type Down,
@@ -38,7 +38,7 @@ export class FakeServer {
   packed = 0
   /** Texts of parts by place in the spool; what is deleted here is lost. */
   readonly parts = new Map<number, string>()
-  readonly files = new Map<string, { hash: string; content: string; breakAfter?: number[] }>()
+  readonly files = new Map<string, { hash: string; content: string; breakAfter?: number[]; packed?: 'whole' | 'broken' }>()
   /** All that happened, one word each: `enroll`, `token`, `renewal`, `stream`, `up`, `401`, `part`. */
   readonly seen: string[] = []
   readonly ups: Up[] = []
@@ -150,11 +150,17 @@ export class FakeServer {
     response.setHeader('etag', `"${file.hash}"`)
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0)
     if (request.headers['if-none-match'] === `"${file.hash}"`) response.writeHead(304).end()
-    else if (file.breakAfter?.length) {
+    else if (file.packed && from === 0 && request.headers['accept-encoding'] === 'gzip') {
+      const bytes = gzipSync(file.content)
+      response.writeHead(200, { 'content-encoding': 'gzip', 'x-file-size': file.content.length })
+      response.write(bytes.subarray(0, file.breakAfter?.shift() ?? bytes.length), () =>
+        file.packed === 'broken' ? response.destroy() : response.end()
+      )
+    } else if (file.breakAfter?.length) {
       // The connection breaks off in the middle.
       response.writeHead(from > 0 ? 206 : 200, { 'content-length': file.content.length - from })
       response.write(file.content.slice(from, from + file.breakAfter.shift()!), () => response.destroy())
-    } else if (from > 0 && request.headers['if-range'] === `"${file.hash}"`)
+    } else if (request.headers.range !== undefined && request.headers['if-range'] === `"${file.hash}"`)
       response.writeHead(206, { 'content-length': file.content.length - from }).end(file.content.slice(from))
     else response.writeHead(200, { 'content-length': Buffer.byteLength(file.content) }).end(file.content)
     this.#note('file')

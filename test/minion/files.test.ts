@@ -71,6 +71,19 @@ t.test('content that is not what the server named is refused and not kept', asyn
   t.same(await readdir(join(dir, 'files/base')), [])
 })
 
+t.test('a file that becomes a directory on the server, and back, is no obstacle in the cache', async t => {
+  const files = new Map([['a', 'file']])
+  const { client } = serving(t.testdir(), files)
+  const text = async (path: string): Promise<string> => readFile((await client.cacheFile(path, 'base'))!.path, 'utf8')
+  t.equal(await text('a'), 'file')
+  files.delete('a')
+  files.set('a/b/c', 'below')
+  t.equal(await text('a/b/c'), 'below')
+  files.delete('a/b/c')
+  files.set('a', 'file again')
+  t.equal(await text('a'), 'file again')
+})
+
 t.test('paths stay inside of the roots', async t => {
   const { client } = serving(t.testdir(), new Map())
   for (const path of ['../x', 'a/../../x', '', '..', 'a\0b'])

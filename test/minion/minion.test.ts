@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -589,6 +590,12 @@ t.test('a file whose connection breaks off is fetched on from there; one that ch
     return Buffer.concat(chunks).toString()
   }
   t.equal(await whole(), content)
+  // Noise, so that the part that came is a part of the content and not of its table.
+  const noise = randomBytes(30_000).toString('base64')
+  server.files.set('large', { hash: 'd'.repeat(64), content: noise, packed: 'whole' })
+  t.equal(await whole(), noise, 'packed')
+  server.files.set('large', { hash: 'd'.repeat(64), content: noise, packed: 'broken', breakAfter: [20_000] })
+  t.equal(await whole(), noise, 'packed and broken off: the rest comes plain')
   const file = { hash: 'b'.repeat(64), content, breakAfter: [4000] }
   server.files.set('large', file)
   const fetched = (await master.fetchFile('large', 'base')) as MasterFile

@@ -1,7 +1,7 @@
-import { symlinkSync } from 'node:fs'
+import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { compilePillar, type PillarRequest, type PillarSettings } from '../../src/pillar/compile.js'
+import { compilePillar, PillarCompiler, type PillarRequest, type PillarSettings } from '../../src/pillar/compile.js'
 
 type Files = { [name: string]: string | Files }
 
@@ -138,4 +138,21 @@ t.test('a key called __proto__ is data', async t => {
   const { pillar } = await compiled(t, files)
   t.strictSame(Object.entries(pillar), [['__proto__', { x: 1, y: 2 }]])
   t.notOk('x' in {})
+})
+
+t.test('what minions share between compilations is changed by none of them', async t => {
+  const dir = t.testdir({
+    'top.sls': "base:\n  '*': [shared]\n  'web*': [more]\n",
+    'shared.sls': 'deep: {list: [1], map: {a: 1}}\n',
+    'more.sls': 'deep: {list: [2], map: {b: {{ grains.id }}}}\n'
+  })
+  const compiler = new PillarCompiler({ roots: { base: [dir] }, mergeLists: true })
+  const pillar = (id: string, override?: Record<string, unknown>) =>
+    compiler.compile({ id, grains: { id }, ...(override ? { override } : {}) }).pillar
+  const first = pillar('web1', { deep: { list: [3], map: { a: 'over' } } })
+  t.strictSame(first, { deep: { list: [1, 2, 3], map: { a: 'over', b: 'web1' } } })
+  t.strictSame(pillar('web2'), { deep: { list: [1, 2], map: { a: 1, b: 'web2' } } })
+  t.strictSame(pillar('db1'), { deep: { list: [1], map: { a: 1 } } })
+  writeFileSync(join(dir, 'shared.sls'), 'deep: {list: [9]}\n')
+  t.strictSame(pillar('db1'), { deep: { list: [9] } }, 'and a changed file counts at once')
 })
