@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { reactorServer } from '../helpers/reactor-server.js'
+import { startBrine } from '../helpers/server.js'
 import { tempFolder } from '../helpers/store.js'
 import { brine } from '../helpers/terminal.js'
 
@@ -204,30 +205,27 @@ t.test('apply brings along what SLS files import, and they find it there; diff s
   t.match(await ask('GET', '/reactor/sls/ci/unused.jinja'), { status: 404 })
 })
 
-t.test(
-  'an import that is neither here nor on the server stops apply before anything is done; file_roots and reactor_roots count',
-  async t => {
-    const base = await tempFolder(t)
-    const roots = { reactor_roots: [join(base, 'reactor')], file_roots: { base: [join(base, 'salt')] } }
-    const { http, bench } = await reactorServer(t, { settings: roots })
-    const env = { BRINE_URL: await http.listen(), BRINE_TOKEN: http.token }
-    const dir = t.testdir({
-      'rules.yaml': "rules:\n  - id: a\n    tag: 'a/*'\n    sls: [a.sls]\n",
-      'a.sls': importing("{% import 'shared/map.jinja' as m %}", "{% import 'salt://there.jinja' as n %}")
-    })
-    const run = (...args: string[]) => brine(['reactor', ...args], { cwd: dir, env })
-    const refused = await run('apply', '.')
-    t.equal(refused.code, 2)
-    t.match(
-      refused.out,
-      /^a\.sls:1:1: imports 'shared\/map\.jinja', which is not here, nor on the server, in file_roots or reactor_roots\na\.sls:2:1: /
-    )
-    t.match(await run('diff', '.'), { code: 2 })
-    t.equal(await bench.store.events.head(), 0, 'nothing was done')
-    mkdirSync(join(base, 'salt/shared'), { recursive: true })
-    mkdirSync(join(base, 'reactor'))
-    writeFileSync(join(base, 'salt/shared/map.jinja'), '')
-    writeFileSync(join(base, 'reactor/there.jinja'), '')
-    t.match(await run('apply', '.'), { code: 0, out: 'create file a.sls\ncreate rule a\n', err: '' })
-  }
-)
+t.test('an import that is neither here nor on the server stops apply before anything is done; both kinds of roots count', async t => {
+  const base = await tempFolder(t)
+  writeFileSync(join(base, 'brine.yaml'), `reactor_roots: [${join(base, 'reactor')}]\nfile_roots: {base: [${join(base, 'salt')}]}\n`)
+  const server = await startBrine(t, { args: ['--no-minion', '-c', join(base, 'brine.yaml')] })
+  const env = { BRINE_URL: server.url, BRINE_TOKEN: server.token }
+  const dir = t.testdir({
+    'rules.yaml': "rules:\n  - id: a\n    tag: 'a/*'\n    sls: [a.sls]\n",
+    'a.sls': importing("{% import 'shared/map.jinja' as m %}", "{% import 'salt://there.jinja' as n %}")
+  })
+  const run = (...args: string[]) => brine(['reactor', ...args], { cwd: dir, env })
+  const refused = await run('apply', '.')
+  t.equal(refused.code, 2, refused.err)
+  t.match(
+    refused.out,
+    /^a\.sls:1:1: imports 'shared\/map\.jinja', which is not here, nor on the server, in file_roots or reactor_roots\na\.sls:2:1: /
+  )
+  t.match(await run('diff', '.'), { code: 2 })
+  t.same(await (await server.fetch('/reactor/rules')).json(), { rules: [] }, 'nothing was done')
+  mkdirSync(join(base, 'salt/shared'), { recursive: true })
+  mkdirSync(join(base, 'reactor'))
+  writeFileSync(join(base, 'salt/shared/map.jinja'), '')
+  writeFileSync(join(base, 'reactor/there.jinja'), '')
+  t.match(await run('apply', '.'), { code: 0, out: 'create file a.sls\ncreate rule a\n', err: '' })
+})
