@@ -34,7 +34,9 @@ const Plan = Type.Object({
   sls: Type.String(),
   state: Type.String(),
   held: Type.Union([Type.String(), Type.Null()], { description: 'Why it waits: `paused`, `inactive`, `concurrency`' }),
-  blocked: Type.Union([Type.String(), Type.Null()], { description: 'The guard that stopped it: `depth`, `rate_limit`, `breaker`' }),
+  blocked: Type.Union([Type.String(), Type.Null()], {
+    description: 'The guard that stopped it: `depth`, `rate_limit`, `breaker`, `quarantine`'
+  }),
   window: Type.Union([Type.String(), Type.Null()], { description: 'The first event of the window that it reacts to' }),
   error: Type.Union([Type.String(), Type.Null()]),
   attempts: Type.Integer(),

@@ -331,6 +331,22 @@ reactor_roots: [/srv/reactor]`
       unit: 'reactions',
       meaning: 'Reactions that may follow from one another before a chain is stopped: the guard against loops.'
     }),
+    reactor_rate_limit: integer({
+      default: 100_000,
+      max: 1_000_000,
+      unit: 'events a minute',
+      meaning:
+        'Events of one minute that a rule without a rate_limit of its own reacts to; what is more is blocked, on record, and may be driven again. It ' +
+        'ends loops that cannot be traced (a command that calls a hook), and lies far above what a busy rule does. 0: no limit.'
+    }),
+    reactor_breaker: integer({
+      default: 0,
+      max: 1_000_000,
+      unit: 'failures a minute',
+      meaning:
+        'Failures within a minute after which a rule without a breaker of its own is blocked for a minute; then one event is tried. 0 (off): what ' +
+        'fails is on record and otherwise does no harm.'
+    }),
     reactor_attempts: integer({
       default: 5,
       min: 1,

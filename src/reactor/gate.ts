@@ -7,7 +7,7 @@ import type { StoredEvent } from '../events/event.js'
 import { saltJson } from '../events/json.js'
 import { ActiveTimes } from './active.js'
 import type { RuleOptions } from './options.js'
-import { type EventExpressions, eventExpressions, type Limits, TemplateError } from './render.js'
+import { type EventExpressions, eventExpressions, isSwiftExpression, type Limits, TemplateError } from './render.js'
 import { type Fired, type Gathering, gatheringOf, type Windows } from './windows.js'
 
 /** A rule as the gate sees it. */
@@ -16,7 +16,8 @@ export type GatedRule = { readonly id: string; readonly version: number; readonl
 export type Verdict =
   /** `why`: for whoever asks why nothing happens. */
   | { readonly kind: 'nothing'; readonly option: 'when' | 'active'; readonly why: string }
-  | { readonly kind: 'fault'; readonly error: string }
+  /** `limit`: an expression was stopped at its limits. */
+  | { readonly kind: 'fault'; readonly error: string; readonly limit: boolean }
   /** `inactive`: not before the rule is active again. `slot`: the key of its line. */
   | { readonly kind: 'react'; readonly inactive: boolean; readonly slot: string | null; readonly fired: readonly Fired[] }
   /** It waits in a window, or is passed over by one; `fired`: windows that are closed by it. */
@@ -24,13 +25,17 @@ export type Verdict =
 
 const INACTIVE = { kind: 'nothing', option: 'active', why: 'active: the rule is not active at the time of the event' } as const
 
-/** Expressions run where events are planned, each event a few of them: what takes longer than this is no condition. */
-const EXPRESSION_LIMITS: Partial<Limits> = { steps: 20_000, size: 200_000, milliseconds: 25 }
+/**
+ * Expressions run where events are planned, each event a few of them: what takes longer than this is no condition. The steps take some milliseconds;
+ * the time is for a machine that is busy with something else, where a condition must not fail because of that.
+ */
+const EXPRESSION_LIMITS: Partial<Limits> = { steps: 20_000, size: 200_000, milliseconds: 100 }
 /** Keys are kept with each window and plan; a longer one stands as its hash. */
 const MAX_KEY = 200
 
 interface Compiled {
   readonly plain: boolean
+  readonly costly: boolean
   readonly active: ActiveTimes | null
   readonly gathering: Gathering | null
 }
@@ -42,9 +47,16 @@ function compiledOf(rule: GatedRule): Compiled {
   if (known !== undefined) return known
   const gathering = gatheringOf(rule)
   const active = rule.active === null ? null : new ActiveTimes(rule.active)
-  const compiled = { gathering, active, plain: gathering === null && active === null && rule.when === null && rule.concurrency === null }
+  const plain = gathering === null && active === null && rule.when === null && rule.concurrency === null
+  const costly = [rule.when, rule.group_by, rule.concurrency?.key ?? null].some(source => source !== null && !isSwiftExpression(source))
+  const compiled = { gathering, active, plain, costly }
   compiledRules.set(rule, compiled)
   return compiled
+}
+
+/** True for rules with expressions that compute something: what they take is worth watching. */
+export function isCostly(rule: GatedRule): boolean {
+  return compiledOf(rule).costly
 }
 
 /** True while the rule is active; a rule without times always is. */
@@ -90,7 +102,7 @@ export function judge(rule: GatedRule, event: StoredEvent, windows: Windows): Ve
     const { now, fired } = windows.take({ id, version, sls, gathering }, key, event, slot)
     return now ? { kind: 'react', inactive: !isNow, slot, fired } : { kind: 'gathered', key, fired }
   } catch (error) {
-    if (error instanceof TemplateError) return { kind: 'fault', error: error.describe() }
+    if (error instanceof TemplateError) return { kind: 'fault', error: error.describe(), limit: error.kind === 'limit' }
     throw error
   }
 }
@@ -106,7 +118,7 @@ function conditionOf(when: string, expressions: EventExpressions): Extract<Verdi
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error
     if (error.kind === 'undefined') return { kind: 'nothing', option: 'when', why: `when: the condition does not hold: ${error.reason}` }
-    return { kind: 'fault', error: `when: ${error.describe()}` }
+    return { kind: 'fault', error: `when: ${error.describe()}`, limit: error.kind === 'limit' }
   }
 }
 

@@ -3,7 +3,7 @@
  * stops is a dead letter with the reason (`blocked`), which can be driven again. State is kept in the store and told by events
  * `salt/reactor/<rule>/{paused,resumed,breaker,blocked}` (`salt/reactor/{paused,resumed}` of the reactor itself).
  */
-import type { Cause, NewEvent, Seq, StoredEvent } from '../events/event.js'
+import type { Cause, EventData, NewEvent, Seq, StoredEvent } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import type { Clock } from '../shared/clock.js'
 import { stampOf } from '../shared/clock.js'
@@ -30,7 +30,13 @@ interface Body {
   /** When the breaker moved last: failures up to then count no more. */
   readonly movedUs?: number
   /** Events reacted to, and blocked, in the time that began then. */
-  readonly rate?: { readonly sinceUs: number; readonly count: number; readonly blocked: number }
+  readonly rate?: Rate
+}
+
+interface Rate {
+  readonly sinceUs: number
+  readonly count: number
+  readonly blocked: number
 }
 
 type GuardedRule = { readonly id: string } & Pick<RuleOptions, 'rate_limit' | 'breaker'>
@@ -42,6 +48,8 @@ export interface GuardsOptions {
   /** The rule of this id as it is now; null when it is no more. */
   readonly ruleOf: (id: string) => GuardedRule | null
   readonly rules: () => readonly GuardedRule[]
+  /** For rules that have none of their own: the settings reactor_rate_limit and reactor_breaker. */
+  readonly defaults: Pick<RuleOptions, 'rate_limit' | 'breaker'>
   readonly log: { warn(fields: object, text: string): void }
 }
 
@@ -69,6 +77,8 @@ export class Guards {
   readonly #o: GuardsOptions
   readonly #bodies = new Map<string, Body>()
   readonly #changed = new Set<string>()
+  /** What rules without a limit of their own did. It is not kept: a restart ends a rush as well. */
+  readonly #rates = new Map<string, Rate>()
   /** When each rule failed, as long as it counts. They are on record as reactions and plans that failed, where a start finds them again (`recall`). */
   readonly #failures = new Map<string, number[]>()
   /** States that are being written. */
@@ -100,7 +110,10 @@ export class Guards {
    */
   async recall(): Promise<void> {
     const nowUs = this.#o.clock.nowUs()
-    const broken = this.#o.rules().filter(hasBreaker)
+    const broken = this.#o.rules().flatMap(rule => {
+      const breaker = this.#breakerOf(rule)
+      return breaker === null ? [] : [{ id: rule.id, breaker }]
+    })
     if (broken.length === 0) return
     const longestUs = broken.reduce((longest, { breaker }) => Math.max(longest, withinUs(breaker)), 0)
     const byRule = new Map<string, { us: number; error: string }[]>()
@@ -126,7 +139,7 @@ export class Guards {
   }
 
   shown(rule: string): ShownGuards {
-    const { paused = null, breaker, rate = null } = this.#bodies.get(rule) ?? {}
+    const { paused = null, breaker, rate = this.#rates.get(rule) ?? null } = this.#bodies.get(rule) ?? {}
     const failures = this.#recent(rule).length
     return { paused, breaker: { state: 'closed', failures, ...breaker }, rate }
   }
@@ -141,12 +154,28 @@ export class Guards {
     rule: GuardedRule,
     event: Pick<StoredEvent, 'seq' | 'stampUs' | 'tag' | 'cause'>
   ): { stopped: Stopped | null; events: readonly NewEvent[] } {
-    const { rate_limit, breaker } = rule
-    if (rate_limit === null && breaker === null) return { stopped: null, events: [] }
+    const { rate_limit } = rule
+    const breaker = this.#breakerOf(rule)
+    const limit = rate_limit ?? this.#o.defaults.rate_limit
+    if (limit === null && breaker === null) return { stopped: null, events: [] }
     const opened = breaker === null ? null : this.#tryBreaker(rule, event)
     if (opened !== null && 'blocked' in opened) return { stopped: opened, events: [] }
-    const limited = rate_limit === null ? null : this.#count(rule.id, rate_limit, event)
+    const setting = rate_limit === null ? 'reactor_rate_limit' : 'rate_limit'
+    const limited = limit === null ? null : this.#count(rule.id, limit, event, setting)
     return { stopped: limited, events: limited === null && opened !== null ? opened.events : [] }
+  }
+
+  /** The event that tells once of what a guard stops: `salt/reactor/<rule>/blocked`. */
+  told(
+    rule: string,
+    why: { readonly blocked: Blocked } & EventData,
+    { seq, tag, cause }: Pick<StoredEvent, 'seq' | 'tag' | 'cause'>
+  ): NewEvent {
+    return this.#o.events.prepare(
+      reactorBlocked(rule),
+      { rule, ...why, tag, user: 'Reactor' },
+      { source: 'reactor', cause: after(seq, cause) }
+    )
   }
 
   /** What changed since this was asked last, for the store. */
@@ -162,8 +191,8 @@ export class Guards {
 
   /** A reaction ended. Never rejects: what could not be written is decided again by the next one. */
   async outcome(rule: string, event: Seq, failure: string | null): Promise<void> {
-    const { breaker } = this.#o.ruleOf(rule) ?? {}
-    if (!breaker) return
+    const breaker = this.#breakerOf(this.#o.ruleOf(rule))
+    if (breaker === null) return
     const before = this.#bodies.get(rule)?.breaker
     if (before?.state === 'open' || (before?.state === 'half-open' && before.trial !== event)) return
     try {
@@ -176,7 +205,7 @@ export class Guards {
 
   /** Opens or closes a breaker by hand. */
   async setBreaker(rule: string, state: 'open' | 'closed', { user, source }: Author): Promise<void> {
-    const rest = durationUs(this.#o.ruleOf(rule)?.breaker?.rest ?? 60)!
+    const rest = durationUs(this.#breakerOf(this.#o.ruleOf(rule))?.rest ?? 60)!
     const nowUs = this.#o.clock.nowUs()
     this.#failures.delete(rule)
     const breaker: Breaker | null =
@@ -215,7 +244,7 @@ export class Guards {
       return { blocked: 'breaker', error, events: [] }
     }
     // One event is tried; another one when nothing is known of it after as long a rest.
-    const rest = durationUs(rule.breaker?.rest ?? 60)!
+    const rest = durationUs(this.#breakerOf(rule)?.rest ?? 60)!
     this.#put(rule.id, { breaker: { ...breaker, state: 'half-open', untilUs: stampUs + rest, trial: seq } })
     const data = { rule: rule.id, state: 'half-open', reason: breaker.reason, tag, user: 'Reactor' }
     return { events: [this.#o.events.prepare(reactorBreaker(rule.id), data, { source: 'reactor', cause: after(seq, cause) })] }
@@ -224,21 +253,21 @@ export class Guards {
   #count(
     rule: string,
     { limit, per }: NonNullable<RuleOptions['rate_limit']>,
-    { seq, stampUs, tag, cause }: Pick<StoredEvent, 'seq' | 'stampUs' | 'tag' | 'cause'>
+    event: Pick<StoredEvent, 'seq' | 'stampUs' | 'tag' | 'cause'>,
+    setting: 'rate_limit' | 'reactor_rate_limit'
   ): Stopped | null {
-    const known = this.#bodies.get(rule)?.rate
-    const over = known === undefined || stampUs >= known.sinceUs + durationUs(per)!
-    const rate = over ? { sinceUs: stampUs, count: 0, blocked: 0 } : known
+    const known = setting === 'rate_limit' ? this.#bodies.get(rule)?.rate : this.#rates.get(rule)
+    const put = (rate: Rate) => (setting === 'rate_limit' ? this.#put(rule, { rate }) : this.#rates.set(rule, rate))
+    const over = known === undefined || event.stampUs >= known.sinceUs + durationUs(per)!
+    const rate = over ? { sinceUs: event.stampUs, count: 0, blocked: 0 } : known
     if (rate.count < limit) {
-      this.#put(rule, { rate: { ...rate, count: rate.count + 1 } })
+      put({ ...rate, count: rate.count + 1 })
       return null
     }
-    this.#put(rule, { rate: { ...rate, blocked: rate.blocked + 1 } })
-    const error = `blocked: more than ${limit} events in ${String(per)}${typeof per === 'number' ? ' s' : ''} (rate_limit)`
+    put({ ...rate, blocked: rate.blocked + 1 })
+    const error = `blocked: more than ${limit} events in ${String(per)}${typeof per === 'number' ? ' s' : ''} (${setting})`
     // Told once in each time: the others are on record.
-    const data = { rule, blocked: 'rate_limit', limit, per, tag, user: 'Reactor' }
-    const told =
-      rate.blocked > 0 ? [] : [this.#o.events.prepare(reactorBlocked(rule), data, { source: 'reactor', cause: after(seq, cause) })]
+    const told = rate.blocked > 0 ? [] : [this.told(rule, { blocked: 'rate_limit', limit, per }, event)]
     return { blocked: 'rate_limit', error, events: told }
   }
 
@@ -291,14 +320,14 @@ export class Guards {
     this.#changed.add(rule)
   }
 
+  #breakerOf(rule: GuardedRule | null): RuleOptions['breaker'] {
+    return rule === null ? null : (rule.breaker ?? this.#o.defaults.breaker)
+  }
+
   #state(rule: string): RuleState {
     const body = this.#bodies.get(rule) ?? {}
     return { rule, paused: body.paused !== undefined, body }
   }
-}
-
-function hasBreaker(rule: GuardedRule): rule is GuardedRule & { readonly breaker: NonNullable<RuleOptions['breaker']> } {
-  return rule.breaker !== null
 }
 
 function withinUs({ within = MINUTE_US / 1e6 }: NonNullable<RuleOptions['breaker']>): number {

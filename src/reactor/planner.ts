@@ -1,8 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { NewEvent, Seq, StoredEvent } from '../events/event.js'
 import type { Clock } from '../shared/clock.js'
 import type { NewPlan, PlanChanges, Store } from '../store/store.js'
+import { Conditions, type Resting } from './conditions.js'
 import type { ReactorErrors } from './errors.js'
-import { isActive, judge } from './gate.js'
+import { isActive } from './gate.js'
 import type { Guards } from './guards.js'
 import type { Rule, Rules } from './rules.js'
 import { reactsTo, tooDeep } from './scope.js'
@@ -16,7 +18,7 @@ export interface PlannerOptions {
   }
   readonly rules: Pick<Rules, 'matching' | 'find' | 'all'>
   readonly files: Pick<SlsFiles, 'expand'>
-  readonly guards: Pick<Guards, 'load' | 'paused' | 'pass' | 'changes' | 'changed'>
+  readonly guards: Pick<Guards, 'load' | 'paused' | 'pass' | 'changes' | 'changed' | 'told'>
   readonly errors: Pick<ReactorErrors, 'about'>
   readonly clock: Clock
   readonly maxDepth: number
@@ -33,6 +35,8 @@ const MAX_RECENT_CHARS = 16 * 1024 * 1024
 /** Where nothing matches, the cursor is written this often: events that are looked at twice after a crash cost little, a write per event would not. */
 const CURSOR_EVERY_EVENTS = 10_000
 const CURSOR_EVERY_MS = 1000
+/** Matching goes on for so long before others have their turn: conditions may take milliseconds each. */
+const TURN_MS = 8
 /** Longest wait until the clock is looked at again. */
 const LOOK_MS = 1000
 /** Wait before the store is asked again when it could not write (disk full, too busy). */
@@ -64,8 +68,11 @@ export class Planner {
   /** What is in memory may not be what is in the store. */
   #astray = false
 
+  readonly #conditions: Conditions
+
   constructor(options: PlannerOptions) {
     this.#o = options
+    this.#conditions = new Conditions(() => options.clock.nowUs() / 1000)
   }
 
   /** Events committed and not matched yet. */
@@ -198,7 +205,13 @@ export class Planner {
 
   async #plan(events: readonly StoredEvent[], upTo: Seq): Promise<void> {
     const batch = new Batch()
-    for (const event of events) await this.#match(event, batch)
+    let from = performance.now()
+    for (const event of events) {
+      await this.#match(event, batch)
+      if (performance.now() - from < TURN_MS) continue
+      await turn()
+      from = performance.now()
+    }
     const last = events[events.length - 1]
     if (last !== undefined) await this.#fire(this.#windows.due(last.stampUs), batch)
     // Where nothing but the cursor moves, it is written now and then.
@@ -217,8 +230,9 @@ export class Planner {
   async #judge(rule: Rule, event: StoredEvent, seen: Set<string>, batch: Batch): Promise<void> {
     const deep = tooDeep(event, this.#o.maxDepth)
     if (deep !== null) return this.#stop(rule, event, { error: deep, blocked: 'depth' }, batch)
-    const verdict = judge(rule, event, this.#windows)
+    const verdict = this.#conditions.judge(rule, event, this.#windows)
     if (verdict.kind === 'nothing') return
+    if (verdict.kind === 'resting') return this.#rests(rule, event, verdict, batch)
     if (verdict.kind === 'fault') return this.#stop(rule, event, { error: verdict.error }, batch)
     await this.#fire(verdict.fired, batch)
     if (verdict.kind === 'gathered') return
@@ -243,6 +257,13 @@ export class Planner {
     for (const sls of await this.#add(rule, event.seq, about, new Set(), batch)) {
       batch.events.push(...this.#o.errors.about({ rule: rule.id, sls, state: 'dead', attempts: 0, error }, event))
     }
+  }
+
+  /** A dead letter because the rule's expressions rest; told of once. */
+  async #rests(rule: Rule, event: StoredEvent, { first, seconds, why }: Resting, batch: Batch): Promise<void> {
+    const error = `blocked: quarantined, ${why}; they are tried again in ${seconds} s, or once the rule is another`
+    await this.#add(rule, event.seq, { blocked: 'quarantine', error }, new Set(), batch)
+    if (first) batch.events.push(this.#o.guards.told(rule.id, { blocked: 'quarantine', reason: why, rest: seconds }, event))
   }
 
   /** Plans for windows that are closed. */

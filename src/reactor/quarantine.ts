@@ -43,6 +43,16 @@ export class Quarantine {
       record.stops = []
       record.until = now + REST_MS
     }
+    this.#keep(text, record)
+  }
+
+  /** It rests from now on, whatever it did before. */
+  rest(text: string): void {
+    this.#known.delete(text)
+    this.#keep(text, { stops: [], until: this.#now() + REST_MS })
+  }
+
+  #keep(text: string, record: Record): void {
     this.#known.set(text, record)
     if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!)
   }

@@ -37,6 +37,8 @@ export interface ReactorOptions {
     | 'file_roots'
     | 'reactor_max_depth'
     | 'reactor_attempts'
+    | 'reactor_rate_limit'
+    | 'reactor_breaker'
     | 'embedded_minion'
     | 'embedded_minion_id'
     | 'keep_jobs_seconds'
@@ -93,7 +95,7 @@ export class Reactor {
     this.#errors = errors
     const ruleOf = (id: string) => this.#rules?.find(id) ?? null
     const rules = () => this.#rules?.all() ?? []
-    this.guards = new Guards({ store: store.reactions, events, clock, ruleOf, rules, log })
+    this.guards = new Guards({ store: store.reactions, events, clock, ruleOf, rules, defaults: defaultGuards(config), log })
     const { guards } = this
     const retryOf = (id: string) => ruleOf(id)?.retry ?? null
     const released = () => this.#performer.look()
@@ -263,6 +265,14 @@ export class Reactor {
       const event = await this.#o.store.events.get(reaction.event)
       await this.#dispatcher.interrupted(reaction, { seq: reaction.event, depth: (event?.cause?.depth ?? 0) + 1 })
     }
+  }
+}
+
+/** The guards of rules that have none of their own; 0: none. */
+function defaultGuards({ reactor_rate_limit, reactor_breaker }: Pick<Config, 'reactor_rate_limit' | 'reactor_breaker'>) {
+  return {
+    rate_limit: reactor_rate_limit === 0 ? null : ({ limit: reactor_rate_limit, per: '1m' } as const),
+    breaker: reactor_breaker === 0 ? null : { failures: reactor_breaker }
   }
 }
 

@@ -2,6 +2,7 @@
  * Rendering: template text and data in, text or YAML values out. Nothing here acts (DESIGN, "The reactor in steps" 3 and 4).
  */
 
+import { stoppable, TookTooLong } from '../shared/stoppable.js'
 import { parseYamlValue } from '../shared/yaml.js'
 import { YamlError, type YamlValue } from '../shared/yaml-compose.js'
 import { Functions } from './template/attributes.js'
@@ -11,7 +12,7 @@ import { TemplateError } from './template/errors.js'
 import { Evaluator } from './template/evaluate.js'
 import { globalFunctions } from './template/globals.js'
 import { loadJson } from './template/json.js'
-import { Budget, type Limits } from './template/limits.js'
+import { Budget, DEFAULT_LIMITS, type Limits } from './template/limits.js'
 import type { Expression, Statement, Template } from './template/nodes.js'
 import { truthy } from './template/operators.js'
 import type { Output } from './template/output.js'
@@ -42,8 +43,10 @@ export interface RenderOptions {
  * Throws TemplateError with kind, file, line and column.
  */
 export function renderText(source: string, context: Readonly<Record<string, unknown>>, options: RenderOptions = {}): string {
-  const output = run(source, context, options, false)
-  return source.endsWith('\n') ? `${output.text()}\n` : output.text()
+  return stopped(options, () => {
+    const output = run(source, context, options, false)
+    return source.endsWith('\n') ? `${output.text()}\n` : output.text()
+  })
 }
 
 export interface EventContext extends RenderOptions {
@@ -79,7 +82,7 @@ export interface RenderedSls {
 export function renderSlsText(source: string, event: EventContext): RenderedSls {
   const { renderers, body } = shebang(source, event.file)
   try {
-    return pipeline(renderers, body, event)
+    return stopped(event, () => pipeline(renderers, body, event))
   } catch (error) {
     if (error instanceof TemplateError) throw error.at({ file: event.file, line: error.line, column: error.column })
     throw error
@@ -131,7 +134,40 @@ export function eventExpressions(event: EventContext): EventExpressions {
       context ??= eventContext(event)
       return evaluatorFor(context, event, false).expression(expressionOf(source))
     })
-  return { value: source => guarded(event.file, () => fromValue(evaluate(source))), holds: source => truthy(evaluate(source)) }
+  const stoppedAt = <T>(source: string, work: () => T) => (isSwiftExpression(source) ? work() : stopped(event, work))
+  return {
+    value: source => stoppedAt(source, () => guarded(event.file, () => fromValue(evaluate(source)))),
+    holds: source => stoppedAt(source, () => truthy(evaluate(source)))
+  }
+}
+
+/** Expressions that look at what is there and make nothing: their time is bounded by the event's size. Most conditions are, and need no watchdog. */
+export function isSwiftExpression(source: string): boolean {
+  return isSwift(guarded(undefined, () => expressionOf(source)))
+}
+
+function isSwift(node: Expression): boolean {
+  switch (node.type) {
+    case 'constant':
+    case 'name':
+      return true
+    case 'attribute':
+      return isSwift(node.target)
+    case 'item':
+      return isSwift(node.target) && isSwift(node.index)
+    case 'unary':
+      return isSwift(node.operand)
+    case 'and':
+    case 'or':
+      return isSwift(node.left) && isSwift(node.right)
+    case 'compare':
+      return isSwift(node.first) && node.rest.every(({ operand }) => isSwift(operand))
+    case 'list':
+    case 'tuple':
+      return node.items.every(isSwift)
+    default:
+      return false
+  }
 }
 
 /** Why a text is no expression; null when it is one. */
@@ -270,6 +306,23 @@ function loaderOf(loader: Loader | undefined): (name: string, from: string | und
     const source = text === null ? null : { template: guarded(file, () => templateOf(text)), file }
     loaded.set(key, source)
     return source
+  }
+}
+
+/**
+ * Times its time before it is stopped from outside. Templates stop themselves at their limits; this is for work in one piece that nobody thought
+ * of, which would hold up the server until it is done.
+ */
+const PATIENCE = 3
+const MIN_PATIENCE_MS = 50
+
+function stopped<T>({ file, limits }: RenderOptions, work: () => T): T {
+  const milliseconds = Math.max(MIN_PATIENCE_MS, PATIENCE * (limits?.milliseconds ?? DEFAULT_LIMITS.milliseconds))
+  try {
+    return stoppable(milliseconds, work)
+  } catch (error) {
+    if (!(error instanceof TookTooLong)) throw error
+    throw new TemplateError('limit', `the template takes longer than ${milliseconds} ms`, { file })
   }
 }
 

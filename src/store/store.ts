@@ -352,7 +352,7 @@ export interface NewPlan {
 /** Why a plan waits: its rule is paused, or not active now, or others of its key come first. */
 export type Held = 'paused' | 'inactive' | 'concurrency'
 /** The guard that stopped a plan. */
-export type Blocked = 'depth' | 'rate_limit' | 'breaker'
+export type Blocked = 'depth' | 'rate_limit' | 'breaker' | 'quarantine'
 
 /** Events that a rule gathers under a key. */
 export interface WindowRecord {

@@ -42,7 +42,13 @@ deploy_{{ data['id'] }}:
 const ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{{ 'x' * 9 }}{% endfor %}{% endfor %}"
 
 /** What reacting costs: bursts, steady work, many rules, and templates that mean harm. */
-export const bench: Bench = async () => [...(await burst()), ...(await steady()), ...(await manyRules()), ...(await hostile())]
+export const bench: Bench = async () => [
+  ...(await burst()),
+  ...(await steady()),
+  ...(await manyRules()),
+  ...(await hostile()),
+  ...(await hostileCondition())
+]
 
 interface Site {
   readonly dir: string
@@ -166,6 +172,36 @@ async function manyRules(): Promise<Figure[]> {
       ]
     }
   )
+}
+
+/** A rule whose condition takes all that it may, for every event that is posted. */
+async function hostileCondition(): Promise<Figure[]> {
+  const post = async (when: string) =>
+    withSite(
+      dir => {
+        const file = join(dir, 'none.sls')
+        writeFileSync(file, '')
+        return [{ 'salt/netapi/hook/ci/*': { sls: file, when } }]
+      },
+      async ({ at }) => {
+        const load = new Child('clients/load')
+        const run = { ...at, path: '/hook/ci/build', body: '{"status": "ok"}', connections: 2, seconds: HOSTILE_SECONDS }
+        try {
+          await load.call('run', run)
+          const figures = await load.call<{ p50Ms: number; p99Ms: number; failed: number }>('run', run)
+          if (figures.failed > 0) throw new Error(`${figures.failed} POSTs failed`)
+          return figures
+        } finally {
+          await load.stop()
+        }
+      }
+    )
+  const alone = await post('false')
+  const meanwhile = await post("range(100000) | map('string') | join | length > 0")
+  return [
+    compare('a hook whose rule has a hostile condition, p50', meanwhile.p50Ms, alone.p50Ms, { atMost: 2 }, 'ms', 'with one that is quick'),
+    absolute('the same, p99', meanwhile.p99Ms, { atMost: 60 }, 'ms', `with one that is quick ${alone.p99Ms.toFixed(1)} ms`)
+  ]
 }
 
 /** Templates that never end are rendered for one event after the other; meanwhile others post. */

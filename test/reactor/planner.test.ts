@@ -24,7 +24,8 @@ const guards: PlannerOptions['guards'] = {
   paused: () => false,
   pass: () => ({ stopped: null, events: [] }),
   changes: () => [],
-  changed: false
+  changed: false,
+  told: () => ({}) as never
 }
 const about = { guards, clock, errors: { about: () => [] } }
 

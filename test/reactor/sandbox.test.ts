@@ -8,6 +8,7 @@ interface Sandbox {
   escapes: string[]
   harmless: [template: string, printed: string][]
   limits: string[]
+  stopped: string[]
   repeated: { start: string; repeat: string; times: number; end: string }[]
 }
 
@@ -77,6 +78,17 @@ t.test('a template that wants too much is stopped, soon', async t => {
     const name = template.length > 100 ? `${template.slice(0, 100)}… (${template.length})` : template
     t.equal(printed(template), 'limit', name)
     t.equal(reacted(template), 'limit', name)
+  }
+})
+
+t.test('a template that would be busy for ever in one piece of work is stopped from outside', async t => {
+  const limits = { milliseconds: 5 }
+  for (const template of sandbox.stopped) {
+    t.equal(
+      outcome(() => JSON.stringify(renderSls(`x: ${template}`, { ...event, limits }))),
+      'limit',
+      template
+    )
   }
 })
 

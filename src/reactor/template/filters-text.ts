@@ -6,6 +6,7 @@ import { limitError, runtimeError } from './errors.js'
 import { filterTable } from './filter-table.js'
 import { parsePythonFloat } from './filters-lists.js'
 import { formatPercent, formatValue } from './format.js'
+import type { Budget } from './limits.js'
 import { capitalize, replace, strip } from './methods-str.js'
 import { flat, isIterable, isNumber, iterate, len, listOf, toFloat, truthy, typeName } from './operators.js'
 import { characters, lengthOf, repr, str } from './text.js'
@@ -127,13 +128,13 @@ filter('truncate', { length: 255, killwords: false, end: '...', leeway: null }, 
 
 filter('wordcount', {}, (value, _args, env) => (str(value, env.budget).match(/[\p{L}\p{N}_]+/gu) ?? []).length)
 
-filter('wordwrap', { width: 79, break_long_words: true, wrapstring: null, break_on_hyphens: true }, (value, args) => {
+filter('wordwrap', { width: 79, break_long_words: true, wrapstring: null, break_on_hyphens: true }, (value, args, env) => {
   const [width, breakLong, wrapstring, hyphens] = args
   const wrap = wrapstring === null ? '\n' : text(wrapstring, 'wrapstring')
   const columns = integer(width)
   if (columns <= 0) throw runtimeError(`invalid width ${columns} (must be > 0)`)
   return pythonLines(text(value, 'wrapped value').replace(/\n$/, ''))
-    .map(line => wrapLine(line, columns, flag(breakLong), flag(hyphens)).join(wrap))
+    .map(line => wrapLine(line, columns, flag(breakLong), flag(hyphens), env.budget).join(wrap))
     .join(wrap)
 })
 
@@ -145,7 +146,7 @@ const PIECES =
   /[\t-\r ]+|(?<=[\p{L}\p{N}_!"'&.,?])-{2,}(?=[\p{L}\p{N}_])|[^\t-\r ]+?(?:-(?:(?<=[\p{L}_]{2}-)|(?<=[\p{L}_]-[\p{L}\p{N}_!"'&.,?]-))(?=[\p{L}_]-?[\p{L}_])|(?=[\t-\r ]|$)|(?<=[\p{L}\p{N}_!"'&.,?])(?=-{2,}[\p{L}\p{N}_]))/gu
 
 /** Python's `textwrap.wrap` with `expand_tabs` and `replace_whitespace` off. */
-function wrapLine(line: string, width: number, breakLong: boolean, hyphens: boolean): string[] {
+function wrapLine(line: string, width: number, breakLong: boolean, hyphens: boolean, budget: Budget): string[] {
   const chunks = line.match(hyphens ? PIECES : /\s+|\S+/gu) ?? []
   const lines: string[] = []
   let current: string[] = []
@@ -156,26 +157,33 @@ function wrapLine(line: string, width: number, breakLong: boolean, hyphens: bool
     current = []
     used = 0
   }
-  const pending = [...chunks]
-  while (pending.length > 0) {
-    const chunk = pending[0]!
-    if (used === 0 && lines.length > 0 && chunk.trim() === '') {
-      pending.shift()
-    } else if (used + lengthOf(chunk) <= width) {
-      current.push(chunk)
-      used += lengthOf(chunk)
-      pending.shift()
-    } else if (lengthOf(chunk) > width && breakLong) {
-      const room = Math.max(width - used, used === 0 ? 1 : 0)
-      // With no room left an empty piece is put down: it, and not the space before it, is then what is dropped from the end.
-      const units = characters(chunk)
-      const end = hyphens && units.length > room ? hyphenated(units, room) : room
-      current.push(units.slice(0, end).join(''))
-      pending[0] = units.slice(end).join('')
-      flush()
-    } else {
-      if (used === 0) current.push(pending.shift()!)
-      flush()
+  for (let next = 0, from = 0; next < chunks.length; ) {
+    const units = characters(chunks[next]!)
+    const take = () => {
+      current.push(units.slice(from).join(''))
+      next++
+      from = 0
+    }
+    // Here as long as this chunk lasts: one word may fill all lines.
+    for (const here = next; next === here; ) {
+      budget.step()
+      const length = units.length - from
+      if (used === 0 && lines.length > 0 && from === 0 && chunks[next]!.trim() === '') {
+        next++
+      } else if (used + length <= width) {
+        used += length
+        take()
+      } else if (length > width && breakLong) {
+        const room = Math.max(width - used, used === 0 ? 1 : 0)
+        // With no room left an empty piece is put down: it, and not the space before it, is then what is dropped from the end.
+        const end = from + (hyphens ? hyphenated(units.slice(from, from + room), room) : room)
+        current.push(units.slice(from, end).join(''))
+        from = end
+        flush()
+      } else {
+        if (used === 0) take()
+        flush()
+      }
     }
   }
   flush()
@@ -184,7 +192,7 @@ function wrapLine(line: string, width: number, breakLong: boolean, hyphens: bool
 
 /** Where a long word is cut: behind a hyphen that still fits, else where the line ends. */
 function hyphenated(units: readonly string[], room: number): number {
-  const hyphen = units.slice(0, room).lastIndexOf('-')
+  const hyphen = units.lastIndexOf('-')
   return hyphen > 0 && units.slice(0, hyphen).some(unit => unit !== '-') ? hyphen + 1 : room
 }
 
@@ -235,14 +243,26 @@ filter('safe', {}, (value, _args, env) => {
   return env.yaml ? new RichText([{ literal: source, line: 0, column: 0 }]) : new Markup(source)
 })
 filter('striptags', {}, (value, _args, env) => {
-  const source = str(value, env.budget).replace(/<!--[\s\S]*?-->/g, '')
-  const plain = source
-    .replace(/<[^>]*>/g, '')
+  const source = str(value, env.budget)
+  const plain = without(without(source, '<!--', '-->'), '<', '>')
     .split(/\s+/)
     .filter(Boolean)
     .join(' ')
   return plain.replace(/&(lt|gt|amp|quot|#39|#34|nbsp);/g, (_, name: string) => ENTITIES[name]!)
 })
+
+/** The text without what stands between these, them included; what is opened and not closed stays. One pass: a pattern would look for each end anew. */
+function without(source: string, open: string, close: string): string {
+  let out = ''
+  let at = 0
+  for (let start = source.indexOf(open); start >= 0; start = source.indexOf(open, at)) {
+    const end = source.indexOf(close, start + open.length)
+    if (end < 0) break
+    out += source.slice(at, start)
+    at = end + close.length
+  }
+  return out + source.slice(at)
+}
 
 const ENTITIES: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', '#39': "'", '#34': '"', nbsp: '\xa0' }
 
