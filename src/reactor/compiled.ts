@@ -17,6 +17,8 @@ export interface ReactionCall {
   readonly ret?: unknown
   /** Further options of a local call: timeout, metadata, … */
   readonly other?: Readonly<Record<string, unknown>>
+  /** An attempt after the first: the minions that failed or did not return, and no others of `tgt`. */
+  readonly only?: readonly string[]
   /** Place among the reactions of the event; equal ones go by client, section and function. */
   readonly order?: number
   readonly error?: string

@@ -14,7 +14,8 @@ import { backoffUs } from './backoff.js'
 import type { ReactionCall } from './compiled.js'
 import type { ReactorErrors } from './errors.js'
 import type { Guards } from './guards.js'
-import type { RuleOptions } from './options.js'
+import type { RetryOn, RuleOptions } from './options.js'
+import { mayRetry, type Retrier } from './retry.js'
 import type { JobSettler } from './settle.js'
 
 export interface DispatcherOptions {
@@ -31,6 +32,7 @@ export interface DispatcherOptions {
   /** A rule's own attempts; null: those of the setting reactor_attempts. */
   readonly retryOf: (rule: string) => RuleOptions['retry']
   readonly attempts: number
+  readonly retrier: Pick<Retrier, 'again'>
   readonly log: { warn(fields: object, text: string): void }
   /** Called with the time (microseconds) at which a reaction is to be tried again. */
   readonly retryAt: (us: number) => void
@@ -49,7 +51,8 @@ const SERVER = {
 
 /**
  * Makes the calls of reactions, through the same doors as everybody, as user `Reactor`. Each is made once: a local call under its reserved job
- * id, in the transaction that marks the reaction dispatched; a runner or wheel call after the commit that marks it.
+ * id, in the transaction that marks the reaction dispatched; a runner or wheel call after the commit that marks it. Where a rule says so, one that
+ * went wrong is made again, as another attempt with another job id.
  */
 export class Dispatcher {
   readonly #o: DispatcherOptions
@@ -99,7 +102,7 @@ export class Dispatcher {
     const kind = call.client as FunctionKind
     const context = this.#context(reaction, cause)
     const event = SERVER[kind].retEvent(functionCall(call), { return: INTERRUPTED, success: false }, context, this.#o.events)
-    await this.#settle(reaction, 'failed', INTERRUPTED, [event])
+    await this.#wrong(reaction, 'interrupted', reaction.attempts, INTERRUPTED, event)
   }
 
   /** Why the call cannot be made at all; null when it can. */
@@ -129,7 +132,8 @@ export class Dispatcher {
     }
     if (published.status !== 'no-match') return
     const target = JSON.stringify(chunk.tgt)?.slice(0, 200)
-    await this.#failed(reaction, event, `no minion matches ${target} (${chunk.tgt_type ?? 'glob'})`, false)
+    const mayHelp = mayRetry(this.#o.retryOf(reaction.rule), ['unmatched'])
+    await this.#failed(reaction, event, `no minion matches ${target} (${chunk.tgt_type ?? 'glob'})`, mayHelp)
   }
 
   async #start(kind: FunctionKind, reaction: ReactionRecord, call: ReactionCall, cause: Cause): Promise<void> {
@@ -147,12 +151,17 @@ export class Dispatcher {
     try {
       const outcome = await outcomeOf(SERVER[kind].call(asked.fun, asked.args, asked.kwargs, context))
       const event = SERVER[kind].retEvent(asked, outcome, context, this.#o.events)
-      const error = outcome.success ? null : String(outcome.return).slice(0, MAX_ERROR)
-      const state = outcome.success ? 'succeeded' : 'failed'
-      await this.#settle(reaction, state, error, [event])
+      if (outcome.success) await this.#settle(reaction, 'succeeded', null, [event])
+      else await this.#wrong(reaction, 'failed', reaction.attempts + 1, String(outcome.return).slice(0, MAX_ERROR), event)
     } catch (error) {
       this.#o.log.warn({ err: error, reaction: reaction.id, jid: reaction.jid }, 'the outcome of a reaction could not be written')
     }
+  }
+
+  /** A function was called and did not succeed: its reaction is tried again where the rule says so, else it has failed. */
+  async #wrong(reaction: ReactionRecord, why: RetryOn, made: number, error: string, event: NewEvent): Promise<void> {
+    if (await this.#o.retrier.again(reaction, { why: [why], error, made, events: [event] })) return
+    await this.#settle(reaction, 'failed', error, [event])
   }
 
   #context(reaction: ReactionRecord, cause: Cause | null): CallContext {
@@ -201,8 +210,9 @@ function functionCall(call: ReactionCall): FunctionCall {
   return { fun: call.fun, args: call.arg ?? [], kwargs: call.kwarg ?? {} }
 }
 
-function localChunk({ fun, arg, kwarg, tgt, tgt_type, ret, other }: ReactionCall): Record<string, unknown> {
-  return { ...other, fun, arg, kwarg, tgt, tgt_type, ret }
+function localChunk({ fun, arg, kwarg, tgt, tgt_type, ret, other, only }: ReactionCall): Record<string, unknown> {
+  const target = only === undefined ? { tgt, tgt_type } : { tgt: only, tgt_type: 'list' }
+  return { ...other, fun, arg, kwarg, ...target, ret }
 }
 
 /** The store's failures inside of a function are the call's outcome here: the reaction was dispatched and is not repeated. */

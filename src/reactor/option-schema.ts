@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import { DAYS } from './active.js'
+import { RETRY_ON } from './options.js'
 
 const Duration = Type.Union([Type.Number(), Type.String()], { description: 'Seconds, or text: `500ms`, `30s`, `5m`, `2h`, `1d`' })
 const strict = { additionalProperties: false } as const
@@ -51,11 +52,12 @@ export const ruleOptions = {
         attempts: Type.Optional(Type.Integer()),
         pause: Type.Optional(Duration),
         factor: Type.Optional(Type.Number()),
-        jitter: Type.Optional(Type.Number())
+        jitter: Type.Optional(Type.Number()),
+        on: Type.Optional(Type.Array(Type.Union(RETRY_ON.map(each => Type.Literal(each)))))
       },
       strict
     ),
-    'Attempts while nothing was published: how many, the first pause, its growth, and by what part it varies'
+    'How often is tried what was never published, the first pause, its growth, and by what part it varies; `on`: what is made again though it was made'
   ),
   rate_limit: orNone(Type.Object({ limit: Type.Integer(), per: Duration }, strict), 'More than so many events in a time are blocked'),
   breaker: orNone(

@@ -26,13 +26,29 @@ export interface RuleOptions {
   readonly group_by: string | null
   /** So many events (for each value of the expression `key`) are worked on at a time, their jobs included; others wait in line. */
   readonly concurrency: { readonly key?: string; readonly limit: number } | null
-  /** Attempts while nothing was published: how many, the first pause, what it is multiplied with each time, and by what part it varies. */
-  readonly retry: { readonly attempts?: number; readonly pause?: Duration; readonly factor?: number; readonly jitter?: number } | null
+  /**
+   * How often something is tried, the first pause, what it is multiplied with each time, and by what part it varies. Without `on` that is what was
+   * never published (a store that could not write, a file that is missing); `on` adds what may be done more than once.
+   */
+  readonly retry: {
+    readonly attempts?: number
+    readonly pause?: Duration
+    readonly factor?: number
+    readonly jitter?: number
+    readonly on?: readonly RetryOn[]
+  } | null
   /** Reactions to more than `limit` events in each time `per` are blocked. */
   readonly rate_limit: { readonly limit: number; readonly per: Duration } | null
   /** After `failures` within a time the rule is blocked for `rest`; then one event is tried. */
   readonly breaker: { readonly failures: number; readonly within?: Duration; readonly rest?: Duration } | null
 }
+
+/**
+ * unmatched: no minion matched the target; failed: a runner or wheel function raised, or minions returned a failure; absent: minions did not return in
+ * time; interrupted: a crash of the server interrupted a runner or wheel function.
+ */
+export const RETRY_ON = ['unmatched', 'failed', 'absent', 'interrupted'] as const
+export type RetryOn = (typeof RETRY_ON)[number]
 
 export const NO_OPTIONS = {
   when: null,
@@ -140,6 +156,11 @@ const throttle: Check = (value, field) => {
   return Object.keys(value as object).length === 1 ? null : { field, reason: 'must have either once_within or once_after' }
 }
 
+const retryOn: Check = (value, field) =>
+  Array.isArray(value) && value.length > 0 && value.every(each => (RETRY_ON as readonly unknown[]).includes(each))
+    ? null
+    : { field, reason: `must be a list of ${RETRY_ON.join(', ')}` }
+
 const text: Check = (value, field) => (typeof value === 'string' ? null : { field, reason: 'must be a text' })
 const days: Check = (value, field) =>
   Array.isArray(value) && value.length > 0 && value.every(day => (DAYS as readonly unknown[]).includes(day))
@@ -176,7 +197,13 @@ const CHECKS: Readonly<Record<keyof RuleOptions, Check>> = {
   accumulate: mapping({ within: duration, threshold: within(1, MAX_THRESHOLD) }),
   group_by: expression,
   concurrency: mapping({ 'key?': expression, limit: within(1, 10_000) }),
-  retry: mapping({ 'attempts?': within(1, 100), 'pause?': duration, 'factor?': within(1, 10, false), 'jitter?': within(0, 1, false) }),
+  retry: mapping({
+    'attempts?': within(1, 100),
+    'pause?': duration,
+    'factor?': within(1, 10, false),
+    'jitter?': within(0, 1, false),
+    'on?': retryOn
+  }),
   rate_limit: mapping({ limit: within(1, MAX_COUNT), per: duration }),
   breaker: mapping({ failures: within(1, MAX_COUNT), 'within?': duration, 'rest?': duration })
 }

@@ -22,6 +22,7 @@ import { PassedBy } from './passed.js'
 import { Performer } from './performer.js'
 import { Planner } from './planner.js'
 import { RuleReloader } from './reload.js'
+import { Retrier } from './retry.js'
 import { type Author, type ConfigChange, Rules, readConfigRules } from './rules.js'
 import { JobSettler } from './settle.js'
 import { SlsEditor } from './sls-editor.js'
@@ -101,10 +102,11 @@ export class Reactor {
     const released = () => this.#performer.look()
     const facts = { fileRoots: config.file_roots, reactorRoots: config.reactor_roots }
     this.#files = new SlsFiles(facts)
-    this.#settler = new JobSettler({ store, hub, guards, clock, released, log })
-    const callerMinion = config.embedded_minion ? config.embedded_minion_id : null
     const retryAt = (us: number) => this.#performer.retryAt(us)
-    const about = { store, events, commands, errors, guards, clock, attempts, retryOf, log }
+    const retrier = new Retrier({ store, events, jids, clock, retryOf, attempts, retryAt })
+    this.#settler = new JobSettler({ store, hub, guards, retrier, clock, released, log })
+    const callerMinion = config.embedded_minion ? config.embedded_minion_id : null
+    const about = { store, events, commands, errors, guards, retrier, clock, attempts, retryOf, log }
     this.#dispatcher = new Dispatcher({ ...about, settler: this.#settler, caller: REACTOR, callerMinion, retryAt, released })
     this.#compiler = new Compiler({ here: masterCompiler(this.#files, facts), facts })
     const { compile } = this.#compiler

@@ -5,6 +5,8 @@ import type { Clock } from '../shared/clock.js'
 import type { JobRecord, ReactionRecord, ReturnRecord, Store } from '../store/store.js'
 import type { ReactionCall } from './compiled.js'
 import type { Guards } from './guards.js'
+import type { RetryOn } from './options.js'
+import type { Retrier } from './retry.js'
 
 export interface JobSettlerOptions {
   readonly store: {
@@ -13,6 +15,7 @@ export interface JobSettlerOptions {
   }
   readonly hub: Pick<Hub, 'listen'>
   readonly guards: Pick<Guards, 'outcome'>
+  readonly retrier: Pick<Retrier, 'again'>
   readonly clock: Clock
   /** Called when plans that stood in line may go on. */
   readonly released: () => void
@@ -26,7 +29,9 @@ const SWEEP_MS = 10_000
 const SWEEP_LIMIT = 1000
 
 interface Expected {
-  readonly reaction: Pick<ReactionRecord, 'id' | 'rule' | 'event'>
+  readonly reaction: Pick<ReactionRecord, 'id' | 'rule' | 'event' | 'jid' | 'call'>
+  /** The attempts that were made when this one is over. */
+  readonly made: number
   /** Who has still to return; null until the publish has said who is expected. */
   open: Set<string> | null
   readonly returned: Set<string>
@@ -35,7 +40,7 @@ interface Expected {
 
 /**
  * Ends local reactions when their jobs end: succeeded when every minion returned with success, failed when one did not, or did not return
- * before the job's deadline. Returns are heard of live; the sweep finds what was missed: expired jobs, and those that ended while the
+ * before the job's deadline; or plans another attempt for those minions, where the rule says so. Returns are heard of live; the sweep finds what was missed: expired jobs, and those that ended while the
  * server was down.
  */
 export class JobSettler {
@@ -68,7 +73,7 @@ export class JobSettler {
   /** A reaction's job is about to be published: minions may return before the publish resolves. */
   expect(reaction: ReactionRecord): void {
     if (this.#expected.size >= MAX_EXPECTED) return
-    this.#expected.set(reaction.jid, { reaction, open: null, returned: new Set(), failed: [] })
+    this.#expected.set(reaction.jid, { reaction, made: reaction.attempts + 1, open: null, returned: new Set(), failed: [] })
   }
 
   /** It was published to these minions. */
@@ -100,7 +105,8 @@ export class JobSettler {
     const job = await this.#o.store.jobs.get(reaction.jid)
     if (job?.state === 'running') return
     this.#expected.delete(reaction.jid)
-    await this.#settle(reaction, job === null ? 'its job is no longer kept' : whatFailed(job, await this.#o.store.jobs.returns(job.jid)))
+    const wrong = job === null ? NOT_KEPT : whatFailed(job, await this.#o.store.jobs.returns(job.jid))
+    await this.#settle({ reaction, made: reaction.attempts }, wrong)
   }
 
   #onReturn(event: StoredEvent): void {
@@ -116,24 +122,28 @@ export class JobSettler {
     this.#endIfComplete(jid, expected)
   }
 
-  #endIfComplete(jid: string, { reaction, open, failed }: Expected): void {
+  #endIfComplete(jid: string, expected: Expected): void {
+    const { open, failed } = expected
     if (open === null || open.size > 0) return
     this.#expected.delete(jid)
-    void this.#settle(reaction, failed.length === 0 ? null : `failed on ${named(failed)}`)
+    void this.#settle(expected, failed.length === 0 ? null : wrongOf(failed, []))
   }
 
   /** Never rejects: what could not be written now, the sweep finds again. */
-  #settle(reaction: Expected['reaction'], error: string | null): Promise<void> {
-    const settling = this.#end(reaction, error)
+  #settle(attempt: Attempt, wrong: Wrong | null): Promise<void> {
+    const settling = this.#end(attempt, wrong)
       .catch(error =>
-        this.#o.log.warn({ err: error, reaction: reaction.id }, 'the end of a reaction could not be written; it is tried again')
+        this.#o.log.warn({ err: error, reaction: attempt.reaction.id }, 'the end of a reaction could not be written; it is tried again')
       )
       .finally(() => this.#settling.delete(settling))
     this.#settling.add(settling)
     return settling
   }
 
-  async #end({ id, rule, event }: Expected['reaction'], error: string | null): Promise<void> {
+  async #end({ reaction, made }: Attempt, wrong: Wrong | null): Promise<void> {
+    const { id, rule, event } = reaction
+    if (wrong !== null && (await this.#o.retrier.again(reaction, { ...wrong, made }))) return
+    const error = wrong?.error ?? null
     const state = error === null ? 'succeeded' : 'failed'
     const released = await this.#o.store.reactions.settle(id, { state }, error, this.#o.clock.nowUs(), [])
     if (released > 0) this.#o.released()
@@ -141,12 +151,30 @@ export class JobSettler {
   }
 }
 
-function whatFailed(job: JobRecord, returns: readonly ReturnRecord[]): string | null {
+type Attempt = Pick<Expected, 'reaction' | 'made'>
+
+/** What went wrong with a job, and on which minions. */
+interface Wrong {
+  readonly why: readonly RetryOn[]
+  readonly error: string
+  readonly only: readonly string[]
+}
+
+/** Nobody knows what became of it. */
+const NOT_KEPT: Wrong = { why: [], error: 'its job is no longer kept', only: [] }
+
+function whatFailed(job: JobRecord, returns: readonly ReturnRecord[]): Wrong | null {
   const returned = new Set(returns.map(ret => ret.minion))
   const absent = job.minions.filter(id => !returned.has(id))
   const failed = returns.filter(ret => !ret.success || ret.retcode !== 0).map(ret => ret.minion)
-  const reasons = [failed.length > 0 ? `failed on ${named(failed)}` : '', absent.length > 0 ? `no return from ${named(absent)}` : '']
-  return reasons.filter(Boolean).join('; ') || null
+  return failed.length + absent.length === 0 ? null : wrongOf(failed, absent)
+}
+
+function wrongOf(failed: readonly string[], absent: readonly string[]): Wrong {
+  const reasons: [RetryOn, string][] = []
+  if (failed.length > 0) reasons.push(['failed', `failed on ${named(failed)}`])
+  if (absent.length > 0) reasons.push(['absent', `no return from ${named(absent)}`])
+  return { why: reasons.map(([why]) => why), error: reasons.map(([, text]) => text).join('; '), only: [...failed, ...absent] }
 }
 
 /** A few names and how many more: an error is for people. */

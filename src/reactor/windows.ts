@@ -19,6 +19,11 @@ export const MAX_WINDOWS = { ofRule: 10_000, ofAll: 50_000 }
  * that accumulates lets its oldest events go.
  */
 const MAX_BYTES = 16 * 1024 * 1024
+/**
+ * How much longer windows are kept that are not reacted to at their end (once_within, accumulate): an event that has its stamp may still wait for its
+ * commit when the clock says that the time is over, and it belongs to that time.
+ */
+const LATE_US = 5_000_000
 
 export type WindowKind = 'once_within' | 'once_after' | 'debounce' | 'accumulate'
 
@@ -175,8 +180,8 @@ export class Windows {
     this.#nextUs = Number.POSITIVE_INFINITY
     for (const windows of this.#open.values()) {
       for (const open of windows.values()) {
-        if (open.dueUs <= us) due.push(open)
-        else this.#nextUs = Math.min(this.#nextUs, open.dueUs)
+        if (endUs(open) <= us) due.push(open)
+        else this.#nextUs = Math.min(this.#nextUs, endUs(open))
       }
     }
     return due.sort((a, b) => a.dueUs - b.dueUs).flatMap(open => this.#end(open))
@@ -229,7 +234,7 @@ export class Windows {
       this.#letGo(open, open.lastUs - gathering.periodUs)
       return open.count >= gathering.threshold ? this.#fire(open) : []
     }
-    this.#nextUs = Math.min(this.#nextUs, open.dueUs)
+    this.#nextUs = Math.min(this.#nextUs, endUs(open))
     return open.count >= MAX_THRESHOLD || open.bytes >= MAX_BYTES ? this.#fire(open) : []
   }
 
@@ -247,7 +252,7 @@ export class Windows {
 
   /** The window's time is over. */
   #end(open: Open): readonly Fired[] {
-    if (open.kind === 'once_after' || open.kind === 'debounce') return this.#fire(open)
+    if (reactsAtEnd(open)) return this.#fire(open)
     this.#drop(open)
     if (open.kind === 'accumulate') this.#forgotten.push({ rule: open.rule, first: open.first, before: Number.MAX_SAFE_INTEGER })
     return []
@@ -273,7 +278,7 @@ export class Windows {
     windows.set(open.key, open)
     this.#open.set(open.rule, windows)
     this.#size++
-    this.#nextUs = Math.min(this.#nextUs, open.dueUs)
+    this.#nextUs = Math.min(this.#nextUs, endUs(open))
   }
 
   #drop(open: Open): void {
@@ -284,4 +289,13 @@ export class Windows {
     this.#changed.delete(open)
     this.#closed.push({ rule: open.rule, key: open.key })
   }
+}
+
+/** When the clock ends a window. */
+function endUs(open: Pick<Open, 'kind' | 'dueUs'>): number {
+  return reactsAtEnd(open) ? open.dueUs : open.dueUs + LATE_US
+}
+
+function reactsAtEnd({ kind }: Pick<Open, 'kind'>): boolean {
+  return kind === 'once_after' || kind === 'debounce'
 }

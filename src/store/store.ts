@@ -526,6 +526,17 @@ export interface ReactionStore {
     nowUs: number,
     events: readonly NewEvent[]
   ): Promise<number>
+  /**
+   * Plans a dispatched reaction for another attempt at `retryUs`, under another job id, and appends the events. False: it was not dispatched any
+   * more, nothing was written.
+   */
+  again(
+    id: number,
+    next: { readonly jid: string; readonly call: unknown; readonly retryUs: number },
+    error: string,
+    nowUs: number,
+    events: readonly NewEvent[]
+  ): Promise<boolean>
   list(query: ReactionQuery): Promise<readonly ReactionRecord[]>
   /** Plans of one event, with their errors: for the trace. */
   plansOf(event: Seq): Promise<readonly PlanRecord[]>

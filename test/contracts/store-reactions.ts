@@ -33,6 +33,7 @@ export function reactionContract(t: Test, open: OpenStore): void {
   dispatching(t, open)
   settling(t, open)
   looking(t, open)
+  trying(t, open)
   failing(t, open)
   trimming(t, open)
   windows(t, open)
@@ -221,6 +222,27 @@ function looking(t: Test, open: OpenStore): void {
     t.strictSame(await list({ state: 'planned' }), [c, a])
     t.strictSame(await list({ state: 'planned', rule: 'r' }), [a])
     t.strictSame(await list({ rule: 'none' }), [])
+  })
+}
+
+function trying(t: Test, open: OpenStore): void {
+  t.test('a dispatched reaction is planned for another attempt, with its event, once; one in another state is left alone', async t => {
+    const { store, reopen } = await open(t)
+    const [reaction] = await rendered(store.reactions, 1, [call('one')])
+    const { id } = reaction!
+    const next = { jid: 'jid-2', call: { client: 'local', only: ['web1'] }, retryUs: NOW + 5 }
+    t.equal(await store.reactions.again(id, next, 'not yet', NOW, [newEvent('told')]), false)
+    await store.reactions.dispatched(id, NOW, [])
+    t.equal(await store.reactions.again(id, next, 'it failed', NOW + 1, [newEvent('told')]), true)
+    t.equal(await store.reactions.again(id, next, 'it failed', NOW + 1, [newEvent('told')]), false)
+    t.equal(await store.events.head(), 1)
+    const { reactions } = await reopen()
+    t.strictSame(await reactions.openReactions(NOW + 4, 10), [])
+    const { retryUs: _, ...fields } = next
+    const planned = { ...fields, id, state: 'planned', error: 'it failed', attempts: 1, changedUs: NOW + 1 }
+    t.match(await reactions.openReactions(NOW + 5, 10), [planned])
+    t.equal(await reactions.dispatched(id, NOW + 6, []), 'dispatched')
+    t.match(await reactions.get(id), { state: 'dispatched', error: null, attempts: 2 })
   })
 }
 

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { ReactionRecord, Store } from '../../src/store/store.js'
 import { type ReactorBench, reactorBench } from '../helpers/reactor.js'
+import { newEvent } from '../helpers/store.js'
 
 const me = { user: 'ada', source: 'user:ada' } as const
 
@@ -36,6 +37,25 @@ t.test('throttle once_within: the first event is reacted to, the others of that 
   t.strictSame(seen(await bench.reactions(count(2))), [[1], [4]])
   await planned(bench)
   t.match(await bench.store.reactions.windows({ limit: 10 }), [{ body: { kind: 'once_within', passed: 1 } }])
+})
+
+t.test('an event whose commit takes longer than the time of its window belongs to it all the same', async t => {
+  const bench = await reactorBench(t, {
+    files,
+    reactor: [...rule({ throttle: { once_within: '10s' } }), ...rule({ accumulate: { within: '10s', threshold: 2 } }, 'w/*')]
+  })
+  await fire(bench, 1)
+  await bench.fire('w/1', { n: 1 })
+  await bench.reactions(count(1))
+  const stampUs = bench.clock.nowUs() + 9_000_000
+  bench.clock.pass(12)
+  await bench.reactor.look()
+  await bench.store.events.append([newEvent('n/2', { n: 2 }, { stampUs }), newEvent('w/2', { n: 2 }, { stampUs })])
+  await planned(bench)
+  t.strictSame(seen(await bench.reactions(count(2))), [[1], [1, 2]])
+  bench.clock.pass(20)
+  await bench.reactor.look()
+  t.strictSame(await bench.store.reactions.windows({ limit: 10 }), [])
 })
 
 t.test('throttle once_after: all events of the time are reacted to together, once, when it is over', async t => {

@@ -47,6 +47,8 @@ t.test('options that cannot be are named with their place and the reason', async
     [{ concurrency: { limit: 1, key: '(' } }, 'concurrency.key', /no expression/],
     [{ retry: { attempts: 0 } }, 'retry.attempts', /between/],
     [{ retry: { jitter: 2 } }, 'retry.jitter', /between 0 and 1/],
+    [{ retry: { on: [] } }, 'retry.on', /unmatched, failed, absent, interrupted/],
+    [{ retry: { on: ['succeeded'] } }, 'retry.on', /must be a list of/],
     [{ rate_limit: { limit: 5 } }, 'rate_limit.per', /missing/],
     [{ breaker: {} }, 'breaker.failures', /missing/],
     [{ outside: 'hold' }, 'outside', /needs active/],

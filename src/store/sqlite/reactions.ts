@@ -83,6 +83,7 @@ export function reactionWrites(db: Database, log: Appender) {
       return 'dispatched'
     },
     'reactions.settle': settler(db, log),
+    'reactions.again': againPlanner(db, log),
     'reactions.control': controller(db, log),
     'reactions.release': releaser(db),
     'reactions.trim': reactionTrimmer(db)
@@ -332,6 +333,18 @@ function settler(db: Database, log: Appender) {
     if (moves[outcome].run(error, retryUs ?? 0, nowUs, id).changes === 0) return 0
     log.append()
     return outcome === 'planned' ? 0 : line.leave(planOf.get(id) as number)
+  }
+}
+
+/** A reaction whose call was made and is to be made again. Its plan keeps its place in line. */
+function againPlanner(db: Database, log: Appender) {
+  const move = db.prepare(
+    `UPDATE reactions SET state = 'planned', jid = ?, call = ?, due_us = ?, error = ?, changed_us = ? WHERE id = ? AND state = 'dispatched'`
+  )
+  return (next: [jid: string, call: string, retryUs: number, error: string, nowUs: number, id: number]): boolean => {
+    if (move.run(...next).changes === 0) return false
+    log.append()
+    return true
   }
 }
 
@@ -596,6 +609,18 @@ export class SqliteReactions implements ReactionStore {
   ): Promise<number> {
     const retryUs = outcome.state === 'planned' ? outcome.retryUs : null
     return (await this.#writer.run('reactions.settle', [id, outcome.state, retryUs, error, nowUs], events, error?.length ?? 0)).result
+  }
+
+  async again(
+    id: number,
+    { jid, call, retryUs }: { readonly jid: string; readonly call: unknown; readonly retryUs: number },
+    error: string,
+    nowUs: number,
+    events: readonly NewEvent[]
+  ): Promise<boolean> {
+    const text = JSON.stringify(call)
+    const bytes = text.length + error.length
+    return (await this.#writer.run('reactions.again', [jid, text, retryUs, error, nowUs, id], events, bytes)).result
   }
 
   async list(query: ReactionQuery): Promise<readonly ReactionRecord[]> {
