@@ -171,7 +171,7 @@ export const events: FastifyPluginAsyncTypebox = async app => {
     summary: 'Fire events',
     description:
       'One `{tag, data}`, or a list of them (all or none). As `application/x-ndjson` one per line, for any number: they are committed in batches, and ' +
-      'each batch is answered with a line.',
+      'each batch is answered with a line. Whole numbers beyond 2^53 are kept as texts: most JSON readers would round them.',
     body: {
       content: {
         'application/json': { schema: Type.Union([NewEvent, Type.Array(NewEvent)]) },

@@ -63,8 +63,11 @@ async function someEvent(hub: Hub, query: EventQuery, withinMs: number, reply: F
   const timer = setTimeout(() => waiting.abort(), withinMs)
   reply.raw.once('close', () => waiting.abort())
   const start = { kind: 'id', epoch: hub.events.epoch, seq: query.after } as const
-  for await (const _ of hub.follow({ start, filter: query.filter ?? {}, signal: waiting.signal })) break
-  clearTimeout(timer)
+  try {
+    for await (const _ of hub.follow({ start, filter: query.filter ?? {}, signal: waiting.signal })) break
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 async function* asLines(pages: AsyncIterable<EncodedPage>, gap: Gap | null): AsyncGenerator<Uint8Array> {

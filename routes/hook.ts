@@ -52,7 +52,7 @@ export const hook: FastifyPluginAsync = async app => {
     description:
       'The tag is `salt/netapi/hook/` and the path. Data: `body` (text; base64 when it is no text, then `body_encoding` says so), `post` (what the ' +
       'content type makes of it), `headers`. An `Idempotency-Key` makes a repeat answer with the first event instead of firing again. ' +
-      'Bodies: JSON, YAML, form, text/plain, application/octet-stream.',
+      'Bodies: JSON, YAML, form, text/plain, application/octet-stream. Whole numbers beyond 2^53 are texts in `post`; `body` has them as they came.',
     body: {
       content: {
         'application/json': { schema: Type.Unknown() },

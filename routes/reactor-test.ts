@@ -22,7 +22,7 @@ const MAX_CANDIDATES = 1000
 const MAX_TEXTS = 100
 const MAX_TEXT = 1024 * 1024
 
-export const CandidateRule = Type.Object(
+const CandidateRule = Type.Object(
   {
     id: Type.Optional(Type.String({ maxLength: 200, description: 'With the id of a rule that exists it stands in its place' })),
     tag: Type.String({ minLength: 1, maxLength: 1024 }),
@@ -198,7 +198,7 @@ function literally(tag: string): string {
 }
 
 /** The enabled rules that match a tag, in their order. @throws FIELD_INVALID for a pattern that is none */
-export function matchingRules(rules: readonly ToTry[], tag: string): readonly ToTry[] {
+function matchingRules(rules: readonly ToTry[], tag: string): readonly ToTry[] {
   const index = new RuleIndex()
   for (const rule of rules) index.add(rule as Rule)
   const found = new Set<unknown>(index.matching(tag))

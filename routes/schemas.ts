@@ -8,7 +8,7 @@ export const JobId = Type.String({
 })
 
 /** One command of a lowstate, for the documentation; what a chunk may hold depends on its client and is checked in `src/jobs/chunk.ts`. */
-export const Chunk = Type.Object(
+const Chunk = Type.Object(
   {
     client: Type.Optional(
       Type.String({ description: 'local, local_async, local_batch, local_subset, runner, runner_async, wheel, wheel_async' })

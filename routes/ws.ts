@@ -20,6 +20,10 @@ const RECEIVED = 'server received message'
 const MAX_MESSAGE = 16 * 1024
 /** A reader that takes nothing for so long is gone, or as good as gone. */
 const STALL_MS = 60_000
+/** Replies of at most 125 bytes that wait for a client: who has more talks without ever listening, and is cut. */
+const MAX_REPLIES = 1000
+/** setTimeout's longest time is 24 days; tokens may count for longer. */
+const DAY_MS = 86_400_000
 
 /** So long may a client take to answer the last frame when the server stops. */
 const FAREWELL_MS = 500
@@ -43,7 +47,7 @@ const Query = Type.Object(
  */
 export const ws: FastifyPluginAsync = async app => {
   await app.register(websocket, {
-    options: { maxPayload: MAX_MESSAGE, perMessageDeflate: false, handleProtocols: () => false },
+    options: { maxPayload: MAX_MESSAGE, perMessageDeflate: false, autoPong: false, handleProtocols: () => false },
     preClose: done => {
       for (const client of app.websocketServer.clients) client.close(RESTARTING, 'server is stopping')
       app.websocketServer.close(() => done())
@@ -104,8 +108,16 @@ function converse(socket: WebSocket, request: FastifyRequest, { services }: Fast
   const gone = new AbortController()
   const format = (request.query as Record<string, unknown>).format_events === undefined ? plainText : formatter()
   let told = false
+  let unsaid = 0
+  const reply = (send: (done: () => void) => void) => {
+    if (++unsaid > MAX_REPLIES) return socket.terminate()
+    send(() => {
+      unsaid--
+    })
+  }
+  socket.on('ping', data => reply(done => socket.pong(data, false, done)))
   socket.on('message', data => {
-    socket.send(RECEIVED)
+    reply(done => socket.send(RECEIVED, done))
     if (told || String(data) !== READY) return
     told = true
     tell(socket, caller, format, services, gone.signal).catch(error => {
@@ -164,9 +176,13 @@ function formatter(): (event: StoredEvent) => string | null {
 /** A stream lasts no longer than the token that opened it. */
 function watchToken(socket: WebSocket, { jti, expiresUs }: Caller, { auth, clock }: Services): () => void {
   const end = () => socket.close(POLICY, 'the token has ended')
-  const leftMs = (expiresUs - clock.nowUs()) / 1000
-  // setTimeout's longest time is 24 days; nobody keeps a connection for that long.
-  const timer = leftMs < 2 ** 31 ? setTimeout(end, leftMs) : undefined
+  let timer: NodeJS.Timeout | undefined
+  const look = () => {
+    const leftMs = (expiresUs - clock.nowUs()) / 1000
+    if (leftMs <= 0) end()
+    else timer = setTimeout(look, Math.min(leftMs, DAY_MS))
+  }
+  look()
   const unlisten = auth.onRevoked(revoked => {
     if (revoked === jti) end()
   })

@@ -102,7 +102,6 @@ export class Authenticator {
   #cache = new Map<string, Cached>()
   #cacheBefore = new Map<string, Cached>()
   readonly #usedTickets = new Map<string, number>()
-  readonly #minionsSince = new Map<string, number>()
   readonly #places = new Set<string>()
   readonly #hashing = new Gate(MAX_HASHING, MAX_HASHING_WAITING, () => rateLimited(1))
   readonly #asking = new Gate(MAX_ASKING, MAX_ASKING_WAITING, () => rateLimited(1))
@@ -344,17 +343,11 @@ export class Authenticator {
     return { ticket, expiresUs }
   }
 
-  /** A token for a minion that has proved its key. It dies with `revokeMinion` and after an hour. */
+  /** A token for a minion that has proved its key. It ends after an hour; until then the link asks whether the key still counts (`admits`). */
   minionToken(id: string): { token: string; expiresUs: number } {
     const nowUs = this.#o.clock.nowUs()
     const expiresUs = nowUs + MINION_TOKEN_SECONDS * 1_000_000
     return { token: this.#o.codec.sign({ kind: 'minion', sub: id, ...lifetime(nowUs, expiresUs) }), expiresUs }
-  }
-
-  /** Ends every token that this minion has: its key was rejected or deleted. */
-  revokeMinion(id: string): void {
-    this.#minionsSince.set(id, this.#o.clock.nowUs())
-    this.#forgetCallers()
   }
 
   async #redeem(claims: Claims): Promise<Caller> {
@@ -377,8 +370,6 @@ export class Authenticator {
   }
 
   #minionOf(claims: Claims): Cached | null {
-    // A token from the same instant as the revocation is a new one: the minion's key had to be accepted again before it got it.
-    if (claims.iatUs < (this.#minionsSince.get(claims.sub) ?? 0)) return null
     const caller = minionCaller(claims.sub, { jti: null, expiresUs: claims.expUs })
     return { caller, expiresUs: claims.expUs, session: null }
   }
@@ -450,8 +441,6 @@ export class Authenticator {
   }
 
   async #sweep(): Promise<void> {
-    const oldest = this.#o.clock.nowUs() - MINION_TOKEN_SECONDS * 1_000_000
-    for (const [id, sinceUs] of this.#minionsSince) if (sinceUs < oldest) this.#minionsSince.delete(id)
     this.#forgetTickets()
     try {
       await this.#sessions.sweep()

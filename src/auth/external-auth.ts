@@ -42,7 +42,7 @@ export interface ArgumentCondition {
 /** Salt's login backends. Those without a file under `backends/` load with a warning: their users cannot log in. */
 const SALT_BACKENDS = ['auto', 'django', 'file', 'keystone', 'ldap', 'mysql', 'pam', 'pki', 'rest', 'sharedsecret', 'yubico']
 /** Names that permissions may stand under. `token`: users without a password, for whom `brine token create` makes tokens. */
-export const BACKENDS = ['file', 'ldap', 'pam', 'sharedsecret', 'token'] as const
+const BACKENDS = ['file', 'ldap', 'pam', 'sharedsecret', 'token'] as const
 
 export function readExternalAuth(value: unknown): Read<ExternalAuth> {
   if (value === null) return { value: {} }

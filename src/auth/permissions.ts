@@ -88,9 +88,6 @@ export const WEBHOOK: Caller = {
   may: action => action.kind === 'fire' && (action.tag === HOOK_PREFIX || action.tag.startsWith(`${HOOK_PREFIX}/`))
 }
 
-/** The server acting for itself: its embedded minion's key, its own events. */
-export const SERVER: Caller = unlimited('root', 'server', 'server')
-
 function unlimited(user: string, kind: 'reactor' | 'server', source: Source): Caller {
   const never = { jti: null, expiresUs: Number.POSITIVE_INFINITY, scope: 'full' } as const
   return { user, kind, source, eauth: '', ...never, perms: [], readable: {}, may: () => true }

@@ -2,7 +2,7 @@ import { brineError } from '../errors.js'
 import { splitKeyword, yamlArgument } from '../shared/arguments.js'
 
 /** `k=v …` as a mapping, values read as on Salt's command line. */
-export function keywords(texts: readonly string[]): Record<string, unknown> {
+function keywords(texts: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(
     texts.map(text => {
       const keyword = splitKeyword(text)

@@ -11,7 +11,7 @@ import { format } from './output.js'
 import type { Terminal } from './terminal.js'
 
 /** Salt's outputters that `--out` takes. */
-export const CALL_FORMATS = ['nested', 'json', 'yaml', 'highstate', 'txt', 'raw', 'pprint', 'quiet'] as const
+const CALL_FORMATS = ['nested', 'json', 'yaml', 'highstate', 'txt', 'raw', 'pprint', 'quiet'] as const
 export type CallFormat = (typeof CALL_FORMATS)[number]
 
 export interface CallOptions extends ConfigOptions {

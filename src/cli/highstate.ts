@@ -1,4 +1,4 @@
-/** Salt's outputters for people that `brine call` has beside `nested`: highstate, txt, raw, without colours. */
+/** Salt's outputter for state runs, `highstate`, without colours. */
 import { format } from './output.js'
 
 interface StateResult {

@@ -148,6 +148,10 @@ function addProcesses(program: Command, context: Context): void {
     .option('--master <url>', 'the server')
     .option('--dir <dir>', 'where it keeps key, spool and cache')
     .option('--data <dir>', 'data directory; its subdirectory minion is the default for --dir')
+    .option(
+      '--enrolment-token <token>',
+      'lets a new minion in at once: of brine key token (BRINE_ENROLMENT_TOKEN does not show in the list of processes)'
+    )
     .option('--log-level <level>', 'least level that is logged')
   examples(minion, 'brine minion --id web1 --master http://brine.example:8000 --dir /var/lib/brine-minion')
   does(minion, context, async (options: never) => (await import('./minion.js')).minion(terminal, options))

@@ -4,6 +4,7 @@ import { parseYaml } from '../shared/yaml.js'
 import { functionArguments } from './arguments.js'
 import { connect, type RemoteOptions } from './client.js'
 import type { Exit } from './exit.js'
+import { highstate } from './highstate.js'
 import { type Format, format } from './output.js'
 import type { Terminal } from './terminal.js'
 
@@ -83,9 +84,23 @@ async function onMinions(terminal: Terminal, fun: string, arg: readonly string[]
   return told(terminal, options, readMinions(batch === undefined ? entries[0] : byMinion(entries)))
 }
 
-function told(terminal: Terminal, options: RunOptions, { value, failed }: { value: unknown; failed: boolean }): Exit {
-  terminal.out(format(value, options.out ?? 'nested'))
+/** What came of it: the value, and of which minions it is that of a state run. */
+interface Told {
+  readonly value: unknown
+  readonly failed: boolean
+  readonly states?: ReadonlySet<string>
+}
+
+function told(terminal: Terminal, options: RunOptions, { value, failed, states = new Set() }: Told): Exit {
+  const ownForm = options.out === undefined && states.size > 0
+  terminal.out(ownForm ? byMinionInForm(value as Record<string, unknown>, states) : format(value, options.out ?? 'nested'))
   return failed ? 'failed' : 'ok'
+}
+
+/** State runs in the form that they have in Salt, when no other was asked for; what other minions said, as always. */
+function byMinionInForm(value: Record<string, unknown>, states: ReadonlySet<string>): string {
+  const shown = (id: string) => (states.has(id) ? highstate(id, value[id]) : null) ?? format({ [id]: value[id] }, 'nested')
+  return Object.keys(value).sort().map(shown).join('')
 }
 
 function targetType(options: RunOptions): string {
@@ -103,29 +118,30 @@ async function watchLikeSalt(terminal: Terminal, arg: readonly string[], options
 }
 
 /** `{tag, data: {return, success}}`, of a wheel function or of a runner with full_return. */
-function readFunction(entry: unknown): { value: unknown; failed: boolean } {
+function readFunction(entry: unknown): Told {
   const { data } = entry as { data: { return: unknown; success: boolean } }
   return { value: data.return, failed: data.success === false }
 }
 
 const NOBODY = { value: 'No minions matched the target. No command was sent, no jid was assigned.', failed: true }
 
-function readPublished(entry: unknown): { value: unknown; failed: boolean } {
+function readPublished(entry: unknown): Told {
   return Object.keys((entry ?? {}) as object).length === 0 ? NOBODY : { value: entry, failed: false }
 }
 
-/** The returns of a batch, whole as events: `{data: {id, return, retcode}}`. */
+/** The returns of a batch, whole as events: `{data: {id, return, retcode[, out]}}`. */
 function byMinion(entries: readonly unknown[]): Record<string, unknown> {
-  const returns = entries.map(entry => (entry as { data: { id: string; return: unknown; retcode: number } }).data)
-  return Object.fromEntries(returns.map(({ id, return: ret, retcode }) => [id, { ret, retcode }]))
+  const returns = entries.map(entry => (entry as { data: { id: string; return: unknown; retcode: number; out?: string } }).data)
+  return Object.fromEntries(returns.map(({ id, return: ret, retcode, out }) => [id, { ret, retcode, out }]))
 }
 
-/** `{minion: {ret, retcode}}`; false for a minion that did not return. Nobody at all is a failure, as with `salt`. */
-function readMinions(entry: unknown): { value: unknown; failed: boolean } {
-  const minions = Object.entries(entry as Record<string, false | { ret: unknown; retcode: number }>)
+/** `{minion: {ret, retcode[, out]}}`; false for a minion that did not return. Nobody at all is a failure, as with `salt`. */
+function readMinions(entry: unknown): Told {
+  const minions = Object.entries(entry as Record<string, false | { ret: unknown; retcode: number; out?: string }>)
   if (minions.length === 0) return NOBODY
   const value = Object.fromEntries(
     minions.map(([id, answer]) => [id, answer === false ? 'Minion did not return. [No response]' : answer.ret])
   )
-  return { value, failed: minions.some(([, answer]) => answer === false || answer.retcode !== 0) }
+  const states = minions.filter(([, answer]) => answer !== false && answer.out === 'highstate').map(([id]) => id)
+  return { value, failed: minions.some(([, answer]) => answer === false || answer.retcode !== 0), states: new Set(states) }
 }

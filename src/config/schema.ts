@@ -370,7 +370,11 @@ reactor_roots: [/srv/reactor]`
       unit: 's',
       meaning: 'How long the question whether a minion still runs the job may take.'
     }),
-    keep_jobs_seconds: integer({ default: 86_400, min: 60, unit: 's', meaning: 'How long jobs and their returns are kept.' }),
+    keep_jobs_seconds: integer({
+      default: 86_400,
+      unit: 's',
+      meaning: 'How long jobs, their returns and reactions are kept. 0, as keep_jobs: 0, keeps them for ever.'
+    }),
     max_listed_jobs: integer({
       default: 1000,
       min: 1,

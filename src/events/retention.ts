@@ -9,6 +9,7 @@ export interface RetentionSettings {
   readonly event_retention_seconds: number
   /** 0: events are kept however many they are. */
   readonly event_retention_count: number
+  /** 0: jobs and reactions are kept whatever their age. */
   readonly keep_jobs_seconds: number
   readonly idempotency_keep_seconds: number
 }
@@ -90,11 +91,14 @@ export class Retention {
       ...(event_retention_seconds > 0 && { beforeUs: ago(event_retention_seconds) }),
       ...(event_retention_count > 0 && { keep: event_retention_count })
     }
+    // What a reaction did is told by its job: they are kept for equally long.
+    const jobSteps: Record<string, Step> = {
+      jobs: limit => jobs.trim(ago(keep_jobs_seconds), limit),
+      reactions: limit => reactions.trim(ago(keep_jobs_seconds), limit)
+    }
     return {
       events: limit => events.trim({ ...bounds, limit }),
-      jobs: limit => jobs.trim(ago(keep_jobs_seconds), limit),
-      // What a reaction did is told by its job: they are kept for equally long.
-      reactions: limit => reactions.trim(ago(keep_jobs_seconds), limit),
+      ...(keep_jobs_seconds > 0 ? jobSteps : {}),
       tokens: () => tokens.trim(nowUs),
       idempotencyKeys: limit => events.trimIdempotencyKeys(ago(idempotency_keep_seconds), limit)
     }

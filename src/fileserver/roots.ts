@@ -3,11 +3,11 @@
  * neither by `..` nor by a link that leads out of it.
  */
 import { createHash } from 'node:crypto'
-import { constants } from 'node:fs'
-import { type FileHandle, open, opendir, realpath, stat } from 'node:fs/promises'
-import { isAbsolute, join, relative, sep } from 'node:path'
+import { type FileHandle, opendir, realpath, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { BrineError, brineError } from '../errors.js'
+import { isAbsent, isInside, openInside, partsOf } from '../shared/inside.js'
 
 /** Hashes that are remembered, by file and time of change: a few MB. The oldest goes first. */
 const MAX_HASHES = 20_000
@@ -39,7 +39,7 @@ export class FileRoots {
 
   /** The file under `path` (relative, `/` between its parts); null when no root has it, or it is no file. Throws FIELD_INVALID for a path that leaves the roots. */
   async open(path: string, saltenv: string): Promise<RootFile | null> {
-    const parts = partsOf(path)
+    const parts = checkedParts(path)
     for (const root of this.#rootsOf(saltenv)) {
       const file = await openInside(root, parts)
       if (file === null) continue
@@ -89,33 +89,10 @@ export class FileRoots {
   }
 }
 
-function partsOf(path: string): string[] {
-  const parts = path.split('/').filter(part => part !== '' && part !== '.')
-  const leaves = path.startsWith('/') || parts.includes('..') || path.includes('\0') || parts.length === 0
-  if (leaves) throw brineError('FIELD_INVALID', 'path', 'is no path below file_roots')
+function checkedParts(path: string): string[] {
+  const parts = partsOf(path)
+  if (parts === null) throw brineError('FIELD_INVALID', 'path', 'is no path below file_roots')
   return parts
-}
-
-async function openInside(root: string, parts: readonly string[]): Promise<FileHandle | null> {
-  const realRoot = await realOf(root)
-  const real = realRoot === null ? null : await realOf(join(realRoot, ...parts))
-  if (realRoot === null || real === null || !isInside(realRoot, real)) return null
-  let file: FileHandle
-  try {
-    // A fifo would make the open wait for ever.
-    file = await open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
-  } catch (error) {
-    if (isAbsent(error)) return null
-    throw error
-  }
-  if ((await file.stat()).isFile()) return file
-  await file.close()
-  return null
-}
-
-function isInside(root: string, path: string): boolean {
-  const way = relative(root, path)
-  return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
 }
 
 async function realOf(path: string): Promise<string | null> {
@@ -125,10 +102,6 @@ async function realOf(path: string): Promise<string | null> {
     if (isAbsent(error)) return null
     throw error
   }
-}
-
-function isAbsent(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EISDIR', 'ENXIO'].includes((error as NodeJS.ErrnoException).code ?? '')
 }
 
 async function hashOf(file: FileHandle): Promise<string> {

@@ -114,7 +114,8 @@ export class Hub {
   readonly #unwatch: () => void
   #recent: Recent | null = null
   #head: Seq = 0
-  #waiters: (() => void)[] = []
+  /** Those that wait for the next event; who gives up leaves. */
+  readonly #waiters = new Set<() => void>()
   #ready: Promise<void> | null = null
   #pendingBytes = 0
   #gathering = false
@@ -162,7 +163,7 @@ export class Hub {
 
   /** Programs that wait for the next event. */
   get following(): number {
-    return this.#waiters.length
+    return this.#waiters.size
   }
 
   /** Distinct filters in use, for /metrics. */
@@ -302,7 +303,7 @@ export class Hub {
       }
     }
     this.counters.delivered += events.length
-    if (this.#waiters.length > 0) this.#wake()
+    if (this.#waiters.size > 0) this.#wake()
     if (!this.#gathering) this.#flush()
   }
 
@@ -390,17 +391,16 @@ export class Hub {
     return new Promise(resolve => {
       const wake = () => {
         signal?.removeEventListener('abort', wake)
+        this.#waiters.delete(wake)
         resolve()
       }
       signal?.addEventListener('abort', wake, { once: true })
-      this.#waiters.push(wake)
+      this.#waiters.add(wake)
     })
   }
 
   #wake(): void {
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const wake of waiters) wake()
+    for (const wake of [...this.#waiters]) wake()
   }
 }
 

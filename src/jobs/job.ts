@@ -3,27 +3,9 @@
  */
 
 import type { EventData } from '../events/event.js'
-import type { JobRecord, JobState, NewJob, ReturnRecord } from '../store/store.js'
+import type { JobRecord, NewJob, ReturnRecord } from '../store/store.js'
 import { jobNew } from '../tags/tags.js'
 import { jidToTime } from './jid.js'
-
-/**
- * The states of a job and the moves between them. The store makes the moves, in the transaction that causes them.
- *
- * - running: published; some of its minions have not returned and its deadline has not passed
- * - complete: every expected minion has returned
- * - expired: the deadline passed first. Nobody waits any more; a return that still comes is recorded and may complete the job.
- */
-export const MOVES = {
-  running: ['complete', 'expired'],
-  expired: ['complete'],
-  complete: []
-} as const satisfies Record<JobState, readonly JobState[]>
-
-/** True when the table above has the move. */
-export function canMove(from: JobState, to: JobState): boolean {
-  return (MOVES[from] as readonly JobState[]).includes(to)
-}
 
 /**
  * True for ids that jobs here may have: 20 digits, or Salt's `unique_jid` form with a number behind. Narrower than Salt's own test (`isJid`),

@@ -21,7 +21,7 @@ import { Waiter } from './waiter.js'
 const MAX_WAITING = 10_000
 /** A call waits no longer than a day, however often minions answer that the job still runs. */
 const MAX_WAIT_MS = 86_400_000
-/** Jobs that one step of the keeper expires or deletes: short transactions, so that a publish never waits long behind one. */
+/** Jobs that one step of the keeper expires: short transactions, so that a publish never waits long behind one. */
 const KEEPER_STEP = 500
 /** The keeper looks at least this often, because other nodes publish too. */
 const KEEPER_INTERVAL_MS = 30_000
@@ -66,11 +66,10 @@ export interface JobsOptions {
   readonly link: Pick<MinionLink, 'send' | 'isConnected'>
   readonly jids: Pick<JidSource, 'next'>
   readonly clock: Clock
-  /** Salt's settings: seconds, and the nodegroups of the configuration. `keep_jobs_seconds: 0` keeps jobs for ever. */
+  /** Salt's settings: seconds, and the nodegroups of the configuration. */
   readonly config: {
     readonly timeout: number
     readonly gather_job_timeout: number
-    readonly keep_jobs_seconds: number
     readonly nodegroups: Nodegroups
   }
   readonly log: { error(fields: object, text: string): void }
@@ -94,7 +93,6 @@ export class Jobs {
   readonly #o: JobsOptions
   readonly #origins = new Origins()
   readonly #waiters = new Map<string, Set<Waiter>>()
-  readonly #expiredListeners = new Set<(jid: string) => void>()
   #unlisten: (() => void) | null = null
   #timer: NodeJS.Timeout | null = null
   #stopped = false
@@ -210,13 +208,7 @@ export class Jobs {
     return (await this.#origin(jid))?.cause ?? null
   }
 
-  /** Called with the id of each job whose deadline passed before all had returned. Returns its undo. */
-  onExpired(listener: (jid: string) => void): () => void {
-    this.#expiredListeners.add(listener)
-    return () => this.#expiredListeners.delete(listener)
-  }
-
-  /** Expires what is past its deadline and deletes what is past `keep_jobs_seconds`. Returns the ids of the expired jobs. */
+  /** Expires what is past its deadline; how long jobs are kept is `Retention`'s. Returns the ids of the expired jobs. */
   async keep(): Promise<string[]> {
     const nowUs = this.#o.clock.nowUs()
     const expired: string[] = []
@@ -224,11 +216,6 @@ export class Jobs {
       const some = await this.#o.store.jobs.expire(nowUs, KEEPER_STEP)
       expired.push(...some)
       if (some.length < KEEPER_STEP) break
-    }
-    for (const jid of expired) this.#tellExpired(jid)
-    const { keep_jobs_seconds: keepSeconds } = this.#o.config
-    if (keepSeconds > 0) {
-      while ((await this.#o.store.jobs.trim(nowUs - keepSeconds * 1_000_000, KEEPER_STEP)) >= KEEPER_STEP && !this.#stopped);
     }
     return expired
   }
@@ -272,7 +259,6 @@ export class Jobs {
     return origin
   }
 
-  /** A return larger than an event may be is recorded whole; its event says so in the return's place, as Salt's does. */
   /** Nothing when it is too large for an event: the return has it too. */
   #prepareFailure([tag, data]: TaggedData, cause: Cause | null): NewEvent[] {
     try {
@@ -283,6 +269,7 @@ export class Jobs {
     }
   }
 
+  /** A return larger than an event may be is recorded whole; its event says so in the return's place, as Salt's does. */
   #prepareReturn([tag, data]: TaggedData, minionId: string, cause: Cause | null): NewEvent {
     const from = { source: `minion:${minionId}`, cause } as const
     try {
@@ -338,16 +325,6 @@ export class Jobs {
     if (question.status === 'no-match') return [...open]
     const answers = await this.collect(question.jid, question.minions, gatherSeconds, { signal })
     return open.filter(id => !isRunning(answers.get(id)))
-  }
-
-  #tellExpired(jid: string): void {
-    for (const listener of this.#expiredListeners) {
-      try {
-        listener(jid)
-      } catch (error) {
-        this.#o.log.error({ err: error, jid }, 'a listener for expired jobs failed')
-      }
-    }
   }
 
   #expectDeadline(deadlineUs: number): void {

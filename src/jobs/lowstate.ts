@@ -2,7 +2,15 @@ import { setMaxListeners } from 'node:events'
 import type { Caller } from '../auth/caller.js'
 import { BrineError, brineError, isBrineError } from '../errors.js'
 import type { Cause, NewEvent, Source } from '../events/event.js'
-import { callFunction, type FunctionCall, type FunctionKind, newCallEvent, type Outcome, returnCallEvent } from '../runners/call.js'
+import {
+  callFunction,
+  type FunctionCall,
+  type FunctionKind,
+  newCallEvent,
+  type Outcome,
+  returnCallEvent,
+  unknownRunnerEvent
+} from '../runners/call.js'
 import type { CallContext, ReactorControl, ServerContext, ServerFunction } from '../runners/function.js'
 import { RUNNERS } from '../runners/index.js'
 import { parseArguments } from '../shared/arguments.js'
@@ -91,6 +99,7 @@ export class Commands {
    */
   async run(chunk: unknown, caller: Caller, from: From = {}): Promise<unknown> {
     const admitted = this.#admit({ chunk, caller }, '')
+    await this.#refuseUnknown([admitted])
     const entries = await this.#perform(admitted, from)
     return admitted.call.client === 'local_batch' ? entries : entries[0]
   }
@@ -107,6 +116,7 @@ export class Commands {
   async runEach(chunks: readonly Sent[], from: From = {}): Promise<unknown[]> {
     const path = (at: number) => (chunks.length === 1 ? '' : `[${at}].`)
     const admitted = chunks.map((sent, at) => this.#admit(sent, path(at)))
+    await this.#refuseUnknown(admitted)
     const entries: unknown[] = []
     for (const each of admitted) {
       // once more: while earlier chunks waited, minions may have come that this one would mean and the caller may not reach
@@ -154,8 +164,20 @@ export class Commands {
   #admit({ chunk, caller, credential }: Sent, path: string): Admitted {
     const call = readChunk(chunk, path, this.#o.config.netapi_enable_clients)
     authorise(call, caller, credential)
-    if (call.kind === 'runner' && !RUNNERS.has(call.fun)) throw brineError('FUNCTION_UNKNOWN', call.fun.slice(0, 100))
     return { call, caller }
+  }
+
+  /**
+   * A runner function that does not exist is refused, and the log says so as Salt's does: a return without a beginning, a `fun` without
+   * `runner.`, no user (golden/events/runner_unknown.jsonl). Nothing of the request runs. @throws FUNCTION_UNKNOWN
+   */
+  async #refuseUnknown(admitted: readonly Admitted[]): Promise<void> {
+    const unknown = admitted.find(({ call }) => call.kind === 'runner' && !RUNNERS.has(call.fun as string))
+    if (unknown === undefined) return
+    const { call, caller } = unknown as Admitted & { readonly call: ServerCall }
+    const context = this.context({ jid: this.#o.jids.next(), caller, cause: null })
+    await this.#o.store.events.append([unknownRunnerEvent(call, context, this.#o.events)])
+    throw brineError('FUNCTION_UNKNOWN', call.fun.slice(0, 100))
   }
 
   /** The entries that a chunk adds to `return`. */

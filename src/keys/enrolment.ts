@@ -9,7 +9,7 @@ import type { EnrolmentRecord, KeyStore } from '../store/store.js'
 import { compileGlob } from '../tags/glob.js'
 
 /** Open ones at most: one for each machine of a large site that is set up today. */
-export const MAX_ENROLMENTS = 10_000
+const MAX_ENROLMENTS = 10_000
 /** How long one may count, in seconds: what is not used in a month was forgotten. */
 export const ENROLMENT_SECONDS = { min: 1, fallback: 3600, max: 30 * 86_400 }
 /** Of a label and of the globs. */

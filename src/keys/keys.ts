@@ -8,13 +8,15 @@ import { BrineError, brineError } from '../errors.js'
 import type { EventData, NewEvent } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import type { Clock } from '../shared/clock.js'
+import { fingerprint } from '../shared/fingerprint.js'
+import { setOwn } from '../shared/yaml.js'
 import type { EventStore, KeyRecord, KeyState, KeyStore } from '../store/store.js'
 import { compileGlob } from '../tags/glob.js'
 import { AUTH, KEY, minionRefresh } from '../tags/tags.js'
 import { Admission, type AdmissionOptions, type Credentials, type Verdict } from './admission.js'
 import { type Enrolments, enrolmentId } from './enrolment.js'
-import { fingerprint, normalPem } from './fingerprint.js'
 import { checkMinionId } from './id.js'
+import { normalPem } from './pem.js'
 
 /**
  * The moves that people make, and from which states.
@@ -24,7 +26,7 @@ import { checkMinionId } from './id.js'
  * - rejected: refused for now; stays known so that the decision stands.
  * - denied: another key for an id that is taken. Accepting it replaces the key in use, and the old one's data go.
  */
-export const MOVES = {
+const MOVES = {
   accept: { to: 'accepted', from: ['pending', 'rejected', 'denied'] },
   reject: { to: 'rejected', from: ['pending', 'accepted', 'denied'] },
   delete: { to: null, from: ['pending', 'accepted', 'rejected', 'denied'] }
@@ -144,7 +146,10 @@ export class Keys {
     const found: Partial<Record<Directory, Record<string, string>>> = {}
     for (const record of this.#matching(match)) {
       const directory = DIRECTORIES[record.state]
-      found[directory] = { ...found[directory], [record.id]: fingerprint(record.pub, hashType) }
+      // One mapping, filled: a fleet is too long to copy for each of its minions.
+      const prints = found[directory] ?? {}
+      found[directory] = prints
+      setOwn(prints, record.id, fingerprint(record.pub, hashType))
     }
     return found
   }

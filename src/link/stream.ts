@@ -8,7 +8,7 @@ const WINDOW = 100
 /** Bytes that wait in one socket: beyond this jobs stay in the store until it has drained. A job has a megabyte at most. */
 const MAX_BACKLOG = 4 * 1024 * 1024
 /** A line comes at least so often, so that both sides notice a dead connection. */
-export const HEARTBEAT_SECONDS = 30
+const HEARTBEAT_SECONDS = 30
 /** A job that was not acknowledged after so long was lost on the way, or its acknowledgement was. */
 const RESEND_MS = 30_000
 /** A socket that has not drained for so long has no reader. */

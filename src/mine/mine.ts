@@ -22,8 +22,9 @@ interface Stored {
   readonly allow_tgt_type?: string
 }
 
-/** Bytes of one minion's mine as JSON: others read it whole. */
+/** Bytes of one minion's mine as JSON, all of it: others read it whole. */
 const MAX_BYTES = 8 * 1024 * 1024
+/** Functions and aliases of one minion. */
 const MAX_FUNCTIONS = 1000
 
 export class Mine {
@@ -42,7 +43,7 @@ export class Mine {
     if (entries.size > MAX_FUNCTIONS || JSON.stringify(data).length > MAX_BYTES) {
       throw brineError('FIELD_INVALID', 'data', `must not have more than ${MAX_FUNCTIONS} functions and ${MAX_BYTES} bytes`)
     }
-    await this.#o.store.mine.put(id, entries, clear)
+    await this.#o.store.mine.put(id, entries, clear, { functions: MAX_FUNCTIONS, bytes: MAX_BYTES })
   }
 
   /** Takes out one function of a minion, or all. */

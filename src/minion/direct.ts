@@ -12,7 +12,7 @@ import { inParts, isLong } from './parts.js'
 import type { NewItem } from './spool.js'
 
 /** The server has the key as pending, rejected or denied. */
-export class NotAccepted extends Error {
+class NotAccepted extends Error {
   override readonly name = 'NotAccepted'
 }
 

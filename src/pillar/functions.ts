@@ -36,7 +36,7 @@ export function pillarFunctions(subject: Subject): Record<string, Call> {
 }
 
 /** The value under a path; a longer key is tried first, and `list:0` is an item of a list. undefined: there is none. */
-export function traverse(from: unknown, path: string, delimiter: string): unknown {
+function traverse(from: unknown, path: string, delimiter: string): unknown {
   if (isMapping(from) && Object.hasOwn(from, path)) return from[path]
   const parts = path.split(delimiter)
   for (let taken = parts.length - 1; taken > 0; taken--) {

@@ -7,7 +7,7 @@ import { saltJson } from '../events/json.js'
 import { errorPage, wantsPage } from './error-page.js'
 
 /** Every refusal has this body; on salt-api's paths a page says the same to who does not ask for JSON (`error-page.ts`). */
-export const ErrorAnswer = Type.Object(
+const ErrorAnswer = Type.Object(
   {
     status: Type.Integer({ description: 'The HTTP status, again.' }),
     code: Type.String({ description: 'Stable; for programs.' }),
@@ -40,7 +40,7 @@ export function errorBody({ status, code, message, hint, line }: BrineError, req
 }
 
 /** Fastify's own errors, in our words; anything unknown is INTERNAL, and only the log hears what it was. */
-export function asBrineError(error: unknown, request: FastifyRequest): BrineError {
+function asBrineError(error: unknown, request: FastifyRequest): BrineError {
   if (error instanceof BrineError) return error
   const { code = '', statusCode = 500, validation } = error as Partial<FastifyError>
   if (validation) return invalid(error as FastifyError)

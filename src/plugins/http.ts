@@ -16,6 +16,7 @@ import logging, { requestId, requestLog } from './logging.js'
 import metrics from './metrics.js'
 import rootPrefix, { belowPrefix } from './root-prefix.js'
 import security from './security.js'
+import settingPaths from './setting-paths.js'
 import { streamUrl } from './stream-url.js'
 import webStats from './web-stats.js'
 
@@ -70,7 +71,8 @@ export async function buildHttp(services: Services, options: HttpOptions): Promi
   if (options.onRoute) app.addHook('onRoute', options.onRoute)
   app.decorate('services', services)
   app.decorateRequest('caller')
-  for (const plugin of [connections, logging, errors, security, rootPrefix, webStats, bodies, metrics, docs]) await app.register(plugin)
+  for (const plugin of [connections, settingPaths, logging, errors, security, rootPrefix, webStats, bodies, metrics, docs])
+    await app.register(plugin)
   await app.register(options.routes)
   const unlisten = auth.onRevoked(jti => hub.revoked(jti))
   app.addHook('onClose', async () => unlisten())

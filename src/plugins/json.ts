@@ -33,7 +33,8 @@ function withoutNaN(text: string): string {
 }
 
 /**
- * Integers that JavaScript would round become texts, as in YAML: a job id may come as a number (golden/api/jobs.json, runner-list-job-int).
+ * Integers that JavaScript would round become texts, as in YAML: a job id may come as a number (golden/api/jobs.json, runner-list-job-int). As
+ * bigints they would be printed as they came, but minions and most clients would round them then, without a word.
  * What is no JSON stays none: only such numbers are changed.
  */
 function withLongIntegers(text: string): string {

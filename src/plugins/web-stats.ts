@@ -23,7 +23,7 @@ interface Listed {
 }
 
 /** What GET /stats tells, under the names that salt-api's web server has for it (golden/api/stats.json). */
-export class WebStats {
+class WebStats {
   readonly #app: FastifyInstance
   readonly #enabled: boolean
   readonly #started = Date.now() / 1000

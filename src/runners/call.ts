@@ -6,6 +6,7 @@ import { BrineError, isBrineError } from '../errors.js'
 import type { EventData, NewEvent } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
 import { TRIMMED } from '../jobs/return.js'
+import { packArguments } from '../shared/arguments.js'
 import { runNew, runReturn, wheelNew, wheelReturn } from '../tags/tags.js'
 import { ArgumentError, bindArguments, type CallContext, type ServerFunction } from './function.js'
 
@@ -47,6 +48,16 @@ export function returnCallEvent(
   const tag = kind === 'runner' ? runReturn(about.jid) : wheelReturn(about.jid)
   return prepare(events, tag, data, about, 'return')
 }
+
+/** The only event of a runner function that does not exist: `{success: false, return, retcode: 254, fun, fun_args, jid}`, as recorded. */
+export function unknownRunnerEvent(call: FunctionCall, about: About, events: Pick<EventLog, 'prepare'>): NewEvent {
+  const fun = call.fun.slice(0, MAX_UNKNOWN)
+  const data = { success: false, return: `'${fun}' is not available.`, retcode: 254, fun, fun_args: packArguments(call.args, call.kwargs) }
+  return prepare(events, runReturn(about.jid), { ...data, jid: about.jid }, about, 'fun_args')
+}
+
+/** Characters of a name that nothing has. */
+const MAX_UNKNOWN = 100
 
 function callData(kind: FunctionKind, { fun, args, kwargs }: FunctionCall, { jid, user }: About): EventData {
   const hidden = SECRET_ARGUMENTS[`${kind}.${fun}`]
@@ -103,21 +114,6 @@ export async function callFunction(
     if (isBrineError(error) && error.status >= 500) throw error
     if (error instanceof ArgumentError && error.kind !== 'keyword' && kind === 'runner') return wrongArguments(error, fn)
     return failed(error instanceof Error ? error.message : String(error))
-  }
-}
-
-/**
- * Why this call would not even begin: the function does not exist, or the arguments do not fit it. Null when it would. For callers that
- * refuse such calls instead of making them, as the reactor does.
- */
-export function whyNot(fn: ServerFunction | undefined, call: FunctionCall): string | null {
-  if (fn === undefined) return `'${call.fun}' is not available.`
-  try {
-    bindArguments(fn, call.args, call.kwargs)
-    return null
-  } catch (error) {
-    if (error instanceof ArgumentError) return error.message
-    throw error
   }
 }
 

@@ -47,7 +47,7 @@ function userName(): string {
 }
 
 /** Salt's path through mappings (by key) and lists (by index); undefined when it leads nowhere. */
-export function traverse(data: unknown, path: string, delimiter: string): unknown {
+function traverse(data: unknown, path: string, delimiter: string): unknown {
   let found = data
   for (const part of path.split(delimiter)) {
     if (typeof found !== 'object' || found === null || !Object.hasOwn(found, part)) return undefined

@@ -7,7 +7,7 @@ import type { EventLog } from '../events/log.js'
 import { wheelFunctions } from '../wheel/list.js'
 import { authRunners } from './auth.js'
 import { cacheRunners } from './cache.js'
-import { callFunction, type FunctionCall, newCallEvent, type Outcome, returnCallEvent, whyNot } from './call.js'
+import { callFunction, type FunctionCall, newCallEvent, type Outcome, returnCallEvent } from './call.js'
 import { configRunners } from './config.js'
 import { docRunners } from './doc.js'
 import { errorFunctions } from './error.js'
@@ -71,9 +71,4 @@ export function callRunner(
   context: CallContext
 ): Promise<Outcome> {
   return callFunction('runner', RUNNERS.get(fun), { fun, args, kwargs }, context)
-}
-
-/** Why this call would not even begin (unknown function, arguments that do not fit); null when it would. */
-export function checkRunner(call: FunctionCall): string | null {
-  return whyNot(RUNNERS.get(call.fun), call)
 }

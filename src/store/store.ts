@@ -112,6 +112,13 @@ export interface EventStore {
 
 // ── jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/**
+ * The states of a job. The store makes the moves, in the transaction that causes them: running → complete, running → expired → complete.
+ *
+ * - running: published; some of its minions have not returned and its deadline has not passed
+ * - complete: every expected minion has returned
+ * - expired: the deadline passed first. Nobody waits any more; a return that still comes is recorded and may complete the job.
+ */
 export type JobState = 'running' | 'complete' | 'expired'
 
 export interface NewJob {
@@ -289,10 +296,16 @@ export interface MineEntry {
   readonly value: unknown
 }
 
+/** Of one id: entries, and bytes of their values as JSON. */
+export interface MineLimits {
+  readonly functions: number
+  readonly bytes: number
+}
+
 /** What minions have put into the mine. An id's entries go with its last key. */
 export interface MineStore {
-  /** Writes an id's entries, function → value; `instead`: of all that it had. */
-  put(id: string, entries: ReadonlyMap<string, unknown>, instead: boolean): Promise<void>
+  /** Writes an id's entries, function → value; `instead`: of all that it had. Throws FIELD_INVALID, and writes nothing, when the id would have more than the limits. */
+  put(id: string, entries: ReadonlyMap<string, unknown>, instead: boolean, limits: MineLimits): Promise<void>
   /** Removes one entry, or (null) all of an id. */
   remove(id: string, fun: string | null): Promise<void>
   /** By function. */

@@ -9,13 +9,10 @@ export const MAX_TAG_BYTES = 1024
 export const jobNew = (jid: string) => `salt/job/${jid}/new`
 /** A minion's return. */
 export const jobReturn = (jid: string, id: string) => `salt/job/${jid}/ret/${id}`
-/** One state of a state run; `run` is its `__run_num__`. */
-export const jobProgress = (jid: string, id: string, run: number | string) => `salt/job/${jid}/prog/${id}/${run}`
 /** A failed state of `state.sls` or `state.highstate`. */
 export const jobError = (jid: string, id: string, fun: string) => `salt/job/${jid}/sub/${id}/error/${fun}`
 export const runNew = (jid: string) => `salt/run/${jid}/new`
 export const runReturn = (jid: string) => `salt/run/${jid}/ret`
-export const runArgs = (jid: string) => `salt/run/${jid}/args`
 export const runProgress = (jid: string) => `salt/run/${jid}/progress`
 export const wheelNew = (jid: string) => `salt/wheel/${jid}/new`
 export const wheelReturn = (jid: string) => `salt/wheel/${jid}/ret`

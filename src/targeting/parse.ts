@@ -1,7 +1,8 @@
 import { brineError } from '../errors.js'
+import type { Address } from '../shared/ip.js'
 import { PythonRegex, RegexSyntaxError } from '../shared/regex/index.js'
 import { compileGlob, type TagTest } from '../tags/glob.js'
-import { type Network, parseNetwork } from './network.js'
+import { parseNetwork } from './network.js'
 import { expandNodegroup, type Nodegroups } from './nodegroups.js'
 
 /**
@@ -13,7 +14,7 @@ export type Target =
   | { readonly kind: 'list'; readonly ids: readonly string[] }
   | { readonly kind: 'pcre'; readonly regex: PythonRegex }
   | DataTarget
-  | { readonly kind: 'ipcidr'; readonly network: Network }
+  | { readonly kind: 'ipcidr'; readonly network: Address }
   | { readonly kind: 'and' | 'or'; readonly left: Target; readonly right: Target }
   | { readonly kind: 'not'; readonly target: Target }
 

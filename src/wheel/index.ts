@@ -3,7 +3,7 @@
  */
 import type { NewEvent } from '../events/event.js'
 import type { EventLog } from '../events/log.js'
-import { callFunction, type FunctionCall, newCallEvent, type Outcome, returnCallEvent, whyNot } from '../runners/call.js'
+import { callFunction, type FunctionCall, newCallEvent, type Outcome, returnCallEvent } from '../runners/call.js'
 import type { CallContext, ServerFunction } from '../runners/function.js'
 import { wheelFunctions } from './list.js'
 
@@ -31,9 +31,4 @@ export function callWheel(
   context: CallContext
 ): Promise<Outcome> {
   return callFunction('wheel', WHEEL.get(fun), { fun, args, kwargs }, context)
-}
-
-/** Why this call would not even begin (unknown function, arguments that do not fit); null when it would. */
-export function checkWheel(call: FunctionCall): string | null {
-  return whyNot(WHEEL.get(call.fun), call)
 }

@@ -8,6 +8,7 @@ import { verifyPassword } from '../../src/auth/password.js'
 import { Users } from '../../src/auth/users.js'
 import { EXIT } from '../../src/cli/exit.js'
 import { sampleFile } from '../../src/config/sample.js'
+import { SETTINGS } from '../../src/config/schema.js'
 import { SystemClock } from '../../src/shared/clock.js'
 import { dataFiles } from '../../src/shared/data-dir.js'
 import { httpServer } from '../helpers/http.js'
@@ -43,19 +44,30 @@ t.test('every command has help with an example, and the exit codes are in the fi
   const top = await brine(['--help'])
   t.equal(top.code, 0)
   for (const { code, meaning } of Object.values(EXIT)) t.ok(top.out.includes(`${code}  ${meaning}`))
-  const leaves = [
-    ...['start', 'minion', 'run'],
-    ...['event watch', 'event send', 'key list', 'key accept', 'key reject', 'key delete', 'key finger'],
-    ...['job list', 'job show', 'job active', 'job kill'],
-    ...['user add', 'user passwd', 'user list', 'user delete', 'token create', 'token list', 'token revoke'],
-    ...['reactor list', 'reactor test', 'config check', 'config show', 'config sample']
-  ]
-  for (const leaf of leaves) {
-    const { code, out } = await brine([...leaf.split(' '), '--help'])
-    t.equal(code, 0, leaf)
-    t.match(out, new RegExp(`Examples:\n {2}brine ${leaf}`), leaf)
-  }
+  const leaves = await leavesOf([])
+  t.ok(leaves.length > 30, `${leaves.length} commands`)
+  for (const { path, help } of leaves) t.match(help, new RegExp(`Examples:\\n {2}brine ${path}`), path)
   t.match((await brine(['--version'])).out, /^0\.0\.0\n$/)
+})
+
+/** The commands that do something, with their help: found in the help of those above them. */
+async function leavesOf(path: readonly string[]): Promise<{ path: string; help: string }[]> {
+  const { code, out } = await brine([...path, '--help'])
+  t.equal(code, 0, path.join(' '))
+  const [, list = ''] = /\nCommands:\n([\s\S]*?)(?:\n\n|$)/.exec(out) ?? []
+  const names = [...list.matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name!).filter(name => name !== 'help')
+  const below = await Promise.all(names.map(name => leavesOf([...path, name])))
+  return below.length > 0 ? below.flat() : [{ path: path.join(' '), help: out }]
+}
+
+t.test('each flag that a setting is said to have is one of the command that it is for', async t => {
+  const help = { server: (await brine(['start', '--help'])).out, minion: (await brine(['minion', '--help'])).out }
+  for (const [name, { flag, for: of = 'both' }] of SETTINGS) {
+    if (flag === undefined) continue
+    const [word] = flag.split(' ')
+    if (of !== 'minion') t.ok(help.server.includes(`${word} `), `brine start ${flag} (${name})`)
+    else t.ok(help.minion.includes(`${word} `), `brine minion ${flag} (${name})`)
+  }
 })
 
 t.test('a command line that is not right is 2, and says why', async t => {
@@ -112,6 +124,22 @@ t.test('run on minions: values by minion; a failure, silence or nobody at all is
   const nobody = await run()
   t.equal(nobody.code, 1)
   t.match(nobody.out, /No minions matched the target/)
+})
+
+t.test('state runs are shown as Salt shows them, unless another form was asked for', async t => {
+  const state = { __run_num__: 0, __id__: 'a', name: 'a', result: true, comment: 'fine', changes: {} }
+  const ret = { 'test_|-a_|-a_|-nop': state }
+  const { env } = await lowstateServer(t, ({ client }) =>
+    client === 'local_batch'
+      ? { data: { id: 'web1', return: ret, retcode: 0, out: 'highstate' } }
+      : { web2: { ret: 'no such function', retcode: 1, out: 'nested' }, web1: { ret, retcode: 0, out: 'highstate' } }
+  )
+  const run = (...more: string[]) => brine(['run', '-t', 'web*', ...more, 'state.apply', 'a'], { env })
+  const whole = /^web1:\n-{10}\n {10}ID: a\n[\s\S]*Summary for web1\n[\s\S]*Total run time: .*\n/
+  t.match((await run()).out, new RegExp(`${whole.source}web2:\\n {4}no such function\\n$`))
+  t.match((await run('-b', '1')).out, whole)
+  t.match(JSON.parse((await run('--out', 'json')).out), { web1: { 'test_|-a_|-a_|-nop': { comment: 'fine' } } })
+  t.match((await run('--out', 'nested')).out, /^web1:\n {4}-{10}\n {4}test_\|-a_/)
 })
 
 t.test('run --async prints the job id; --wheel calls a wheel function', async t => {

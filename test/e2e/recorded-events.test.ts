@@ -13,64 +13,14 @@ import { compileGlob } from '../../src/tags/glob.js'
 import { until } from '../helpers/executor.js'
 import { makeKey } from '../helpers/keypairs.js'
 import { type MinionProcess, startMinion } from '../helpers/minion.js'
+import { RECORDED_SLS } from '../helpers/recorded-sls.js'
 import { type BusEvent, type Comparison, compared, differences, scenarios } from '../helpers/replay.js'
 import { type BrineProcess, readEvents, startBrine, tempData } from '../helpers/server.js'
 import { brine, type CommandRun } from '../helpers/terminal.js'
 
-/** The SLS files that the recordings were made with, as far as their results show them. */
+/** With those that need a place, or a mistake. */
 const SLS = (dir: string): Readonly<Record<string, string>> => ({
-  'top.sls': 'base:\n  "*":\n    - ok\n',
-  'ok.sls': `
-first:
-  test.succeed_with_changes:
-    - name: one
-second:
-  test.nop:
-    - require:
-      - test: first
-third:
-  cmd.run:
-    - name: echo hi
-    - onchanges:
-      - test: first
-`,
-  'bad.sls': `
-works:
-  test.succeed_without_changes
-breaks:
-  test.fail_without_changes
-needs:
-  test.nop:
-    - require:
-      - test: breaks
-onfail_handler:
-  test.succeed_with_changes:
-    - onfail:
-      - test: breaks
-cmdfail:
-  cmd.run:
-    - name: exit 7
-`,
-  'fire.sls': `
-fires_default:
-  test.succeed_with_changes:
-    - fire_event: True
-fires_custom:
-  test.nop:
-    - fire_event: custom/tag/nginx
-custom_event_state:
-  event.send:
-    - name: myco/deploy/done
-    - data:
-        version: 1.2
-        list: [1, two]
-wait_evt:
-  event.wait:
-    - name: myco/deploy/wait
-    - data: {why: changed}
-    - watch:
-      - test: fires_default
-`,
+  ...RECORDED_SLS,
   'onemore.sls': `
 hello:
   test.configurable_test_state:
@@ -99,8 +49,7 @@ change_again:
     - name: ${dir}/important_file
     - text: important
 `,
-  'broken.sls': 'a:\n  test.nop:\n    - name: x\n - y\n',
-  'empty.sls': ''
+  'broken.sls': 'a:\n  test.nop:\n    - name: x\n - y\n'
 })
 
 /** In place of `sleep 4`: the test knows when the state runs, and says when it ends. */

@@ -49,6 +49,16 @@ t.test('with 0 for age and number every event stays', async t => {
   t.equal(await store.events.count(), 100)
 })
 
+t.test('with keep_jobs_seconds 0, as with keep_jobs 0 in Salt, jobs stay for ever', async t => {
+  const { clock, store, retention } = await tempRetention(t, { keep_jobs_seconds: 0 })
+  const now = clock.nowUs()
+  const job = { jid: '1', fun: 'f', arg: [], tgt: '*', tgtType: 'glob', user: 'u', minions: ['a'], missing: [], cause: null }
+  await store.jobs.publish({ ...job, deadlineUs: now, publishedUs: now }, [])
+  clock.pass(1e6)
+  await retention.round()
+  t.equal((await store.jobs.list({ limit: 9 })).length, 1)
+})
+
 t.test('jobs, reactions, tokens and idempotency keys go when their time is over, and not before', async t => {
   const { clock, store, retention } = await tempRetention(t, { event_retention_seconds: 0 })
   const now = clock.nowUs()

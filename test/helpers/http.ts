@@ -79,14 +79,22 @@ export async function httpServer(t: Test, options: HttpTestOptions = {}): Promis
   const reactor = { overloaded: () => false, backlog: () => ({ lag: 0, open: 0, running: 0 }) }
   const base = { config, log, clock, store, events, hub, auth, reactor } as unknown as Services
   const services = { ...base, ...(typeof options.services === 'function' ? options.services(base) : options.services) }
-  const app = askingForAnything(await buildHttp(services, { routes }))
+  const end = async () => {
+    hub.stop()
+    auth.stop()
+    await store.close()
+  }
+  const app = askingForAnything(
+    await buildHttp(services, { routes }).catch(async error => {
+      await end()
+      throw error
+    })
+  )
   const { token } = await auth.issue({ user: 'admin', eauth: 'admin', label: 'test', expiresSeconds: 3600 })
   let closing: Promise<void> | null = null
   const close = async () => {
     await app.close()
-    hub.stop()
-    auth.stop()
-    await store.close()
+    await end()
   }
   const test: HttpTest = {
     ...{ app, services, store, hub, auth, clock, data, token, logged },

@@ -249,31 +249,13 @@ t.test('a job whose deadline passes is expired; a late return still completes it
   const { jobs, clock, store } = await bench(t, ['web1'], { timeout: 5, gather_job_timeout: 10 })
   const published = await jobs.publish(ping)
   const jid = published.status === 'published' ? published.jid : ''
-  const expired: string[] = []
-  jobs.onExpired(() => {
-    throw new Error('a bad listener stops nobody')
-  })
-  jobs.onExpired(id => expired.push(id))
   clock.pass(14)
   t.same(await jobs.keep(), [])
   clock.pass(2)
   t.same(await jobs.keep(), [jid])
-  t.same(expired, [jid])
   t.match(await store.jobs.get(jid), { state: 'expired' })
   await jobs.recordReturn('web1', { jid, fun: 'test.ping', return: true, retcode: 0 })
   t.match(await store.jobs.get(jid), { state: 'complete' })
-})
-
-t.test('jobs are kept for keep_jobs_seconds', async t => {
-  const { jobs, clock, store } = await bench(t, ['web1'], { keep_jobs_seconds: 3600 })
-  const published = await jobs.publish(ping)
-  const jid = published.status === 'published' ? published.jid : ''
-  clock.pass(3500)
-  await jobs.keep()
-  t.ok(await store.jobs.get(jid))
-  clock.pass(200)
-  await jobs.keep()
-  t.equal(await store.jobs.get(jid), null)
 })
 
 t.test('start and stop may be called twice', async t => {

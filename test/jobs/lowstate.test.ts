@@ -70,9 +70,33 @@ t.test('nothing of a request runs when any of its chunks is refused or malformed
     [null, 'FIELD_INVALID']
   ]
   for (const [chunk, code] of cases) t.match(await refusal(commands.runAll([fine, chunk], onlyTest)), { code }, code)
-  t.match(await refusal(commands.runAll([fine, { client: 'runner', fun: 'no.such' }], admin)), { code: 'FUNCTION_UNKNOWN', status: 400 })
   t.match(await refusal(commands.runAll('x', admin)), { code: 'LOWSTATE_NOT_LIST' })
   t.same(await log(), [])
+  t.same(minions.sent, [])
+})
+
+t.test('a runner function that does not exist is refused, nothing of its request runs, and the log has the one event of Salt', async t => {
+  const { commands, minions, log } = await bench(t, ['m1'], WORKING)
+  minions.connect('m1', obliging)
+  const unknown = { client: 'runner', fun: 'nosuch.runner', arg: ['a', 'b=c'] }
+  const chunks = [{ client: 'local', tgt: '*', fun: 'test.ping' }, unknown]
+  t.match(await refusal(commands.runAll(chunks, admin)), {
+    code: 'FUNCTION_UNKNOWN',
+    status: 400,
+    message: "'nosuch.runner' is not available"
+  })
+  const [event, ...more] = (await log()) as { tag: string; data: { jid: string } }[]
+  const { jid } = event!.data
+  t.strictSame(event, {
+    tag: `salt/run/${jid}/ret`,
+    data: {
+      ...{ success: false, return: "'nosuch.runner' is not available.", retcode: 254, fun: 'nosuch.runner' },
+      ...{ fun_args: ['a', { __kwarg__: true, b: 'c' }], jid }
+    }
+  })
+  t.same(more, [])
+  t.match(await refusal(commands.runAll([unknown], onlyTest)), { code: 'FUNCTION_REFUSED' })
+  t.equal((await log()).length, 1, 'who may not call it leaves nothing')
   t.same(minions.sent, [])
 })
 

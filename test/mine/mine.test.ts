@@ -65,3 +65,17 @@ t.test('a mine that is too large is refused', async t => {
   const { mine } = await mineOf(t)
   await t.rejects(mine.send('web1', { big: 'x'.repeat(9 * 1024 * 1024) }), { code: 'FIELD_INVALID' })
 })
+
+t.test("a minion's mine has a bound, however many times it sends; what goes beyond it is refused whole, with the field's name", async t => {
+  const { mine } = await mineOf(t)
+  const functions = (from: number, count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${from + i}`, 1]))
+  await mine.send('web1', functions(0, 900))
+  await t.rejects(mine.send('web1', functions(900, 101)), { code: 'FIELD_INVALID', message: /data.*1000 functions/ })
+  t.equal(Object.keys(await mine.all('web1')).length, 900)
+  await mine.send('web1', functions(800, 200))
+  t.equal(Object.keys(await mine.all('web1')).length, 1000)
+  await mine.send('db1', { a: 'x'.repeat(5_000_000) })
+  await t.rejects(mine.send('db1', { b: 'x'.repeat(5_000_000) }), { code: 'FIELD_INVALID' })
+  await mine.send('db1', { b: 'x'.repeat(5_000_000) }, { clear: true })
+  t.same(Object.keys(await mine.all('db1')), ['b'])
+})

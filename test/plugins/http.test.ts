@@ -121,3 +121,23 @@ t.test('what is logged of a URL cannot be a token', async t => {
   t.equal(loggedPath(`/ws/${'0123456789'.repeat(4)}`), '/ws/012345…')
   t.equal(withoutSecrets(`GET /x?a=1&token=abc&b=2 Bearer abc ${token}`), 'GET /x?a=1&token=[redacted]&b=2 Bearer [redacted] [redacted]')
 })
+
+t.test('a setting that names the path of something else is refused with its name before anything listens', async t => {
+  const cases: [Record<string, string>, RegExp][] = [
+    [{ 'rest_cherrypy.webhook_url': '/jobs' }, /rest_cherrypy\.webhook_url: \/jobs is the path of something else/],
+    [{ 'rest_cherrypy.webhook_url': '/stats' }, /rest_cherrypy\.webhook_url: \/stats is/],
+    [{ 'rest_cherrypy.webhook_url': '/docs' }, /rest_cherrypy\.webhook_url: \/docs is/],
+    [{ 'rest_cherrypy.app_path': '/events' }, /rest_cherrypy\.app_path: \/events is/],
+    [{ 'rest_cherrypy.app_path': '/hook' }, /rest_cherrypy\.webhook_url and rest_cherrypy\.app_path: \/hook is/],
+    [
+      { 'rest_cherrypy.static': t.testdir({}), 'rest_cherrypy.static_path': '/app' },
+      /rest_cherrypy\.app_path and rest_cherrypy\.static_path: \/app is/
+    ]
+  ]
+  for (const [config, message] of cases) {
+    await t.rejects(httpServer(t, { config }), { code: 'CONFIG_INVALID', message }, JSON.stringify(config))
+  }
+  const s = await httpServer(t, { config: { 'rest_cherrypy.webhook_url': '/jobs/done', 'rest_cherrypy.app_path': '/events-app' } })
+  const hook = await s.app.inject({ method: 'POST', url: '/jobs/done/x', headers: { 'x-auth-token': s.token } })
+  t.equal(hook.statusCode, 200)
+})

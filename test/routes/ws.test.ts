@@ -1,4 +1,6 @@
 import { once } from 'node:events'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { httpServer } from '../helpers/http.js'
@@ -121,9 +123,50 @@ t.test('with format_events jobs and minions are gathered, and other events say n
 t.test('a request for another protocol on another path is answered, and its connection ends', async t => {
   const s = await httpServer(t)
   const url = await s.listen()
-  const { connect } = await import('node:net')
-  const { text } = await import('node:stream/consumers')
-  const socket = connect(Number(new URL(url).port), '127.0.0.1')
-  socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n')
-  t.match(await text(socket), /^HTTP\/1\.1 200 [\s\S]*\{"status": "ok"\}/)
+  const ask = async (lines: readonly string[]) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    socket.write(
+      ['Host: x', 'Connection: Upgrade', 'Upgrade: h2c'].reduce((head, line) => `${head}\r\n${line}`, lines[0]!) +
+        `\r\n${lines.slice(1).join('\r\n')}`
+    )
+    return await text(socket)
+  }
+  t.match(await ask(['GET /healthz HTTP/1.1', '', '']), /^HTTP\/1\.1 200 [\s\S]*\{"status": "ok"\}/)
+  t.match(await ask(['GET /nope HTTP/1.1', '', '']), /^HTTP\/1\.1 404 /)
+  // With a body, too, whatever becomes of it: the connection is the other protocol's by then.
+  const head = ['POST /hook/up HTTP/1.1', `X-Auth-Token: ${s.token}`, 'Content-Type: text/plain', 'Content-Length: 5', '']
+  t.match(await ask([...head, 'hello']), /^HTTP\/1\.1 /)
+  t.match(await ask(['POST /hook/up HTTP/1.1', `X-Auth-Token: ${s.token}`, '', '']), /^HTTP\/1\.1 /)
+  t.match(await ask(['POST /ws HTTP/1.1', `X-Auth-Token: ${s.token}`, '', '']), /^HTTP\/1\.1 405 /)
+})
+
+t.test('who talks without listening is cut', async t => {
+  const s = await httpServer(t)
+  const url = await s.listen()
+  const { socket } = client(`${url}/ws/${s.token}`)
+  socket.on('error', () => {})
+  await once(socket, 'open')
+  socket.pause()
+  // More than the system's buffers take: their size is the machine's, so it goes on until it is over.
+  let open = true
+  socket.once('close', () => {
+    open = false
+  })
+  while (open && socket.readyState === socket.OPEN) {
+    for (let i = 0; i < 1000; i++) socket.ping('x'.repeat(100))
+    if (socket.bufferedAmount > 0) await new Promise(resolve => setImmediate(resolve))
+  }
+  t.pass('the connection has ended')
+})
+
+t.test('a token that counts for longer than a timer can wait does not end its stream', async t => {
+  const s = await httpServer(t)
+  const url = await s.listen()
+  const { token } = await s.auth.issue({ user: 'admin', eauth: 'admin', label: 'long', expiresSeconds: 90 * 86_400 })
+  const { socket, said } = client(`${url}/ws/${token}`)
+  await once(socket, 'open')
+  socket.send('websocket client ready')
+  t.strictSame(await said(1), ['server received message'])
+  socket.close()
+  await once(socket, 'close')
 })

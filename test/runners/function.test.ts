@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ArgumentError, bindArguments, param, serverFunction } from '../../src/runners/function.js'
-import { checkRunner, RUNNERS } from '../../src/runners/index.js'
-import { checkWheel, WHEEL } from '../../src/wheel/index.js'
+import { RUNNERS } from '../../src/runners/index.js'
+import { WHEEL } from '../../src/wheel/index.js'
 
 const two = serverFunction({ name: 'x.two', doc: '', params: { jid: param.text(), missing: param.flagOr(false) }, run: () => null })
 const three = serverFunction({ name: 'x.three', doc: '', params: { a: param.any(), b: param.any(), c: param.any() }, run: () => null })
@@ -70,14 +70,4 @@ t.test('every function has a name of two parts, a doc text, and stands in the li
       t.ok(fn.doc.length > 10, `${name} has a doc text`)
     }
   }
-})
-
-t.test('a call can be asked whether it would begin', async t => {
-  t.equal(checkRunner({ fun: 'jobs.list_job', args: ['20260101000000000000'], kwargs: {} }), null)
-  t.equal(checkRunner({ fun: 'jobs.list_job', args: [], kwargs: {} }), "list_job() missing 1 required positional argument: 'jid'")
-  t.equal(checkRunner({ fun: 'no.such', args: [], kwargs: {} }), "'no.such' is not available.")
-  t.equal(
-    checkWheel({ fun: 'key.accept', args: [], kwargs: { match: 'x', bogus: 1 } }),
-    'The following keyword arguments are not valid: bogus=1'
-  )
 })

@@ -2,9 +2,10 @@
  * The beacons of a minion: those of the configuration and of `beacons.add`, and those of the pillar. `manage` is what Salt's beacons module asks of
  * the minion by events on its bus; the answers' fields are those of Salt's answering events (golden/README section 3).
  */
-import { dumpYaml, parseYaml } from '../../shared/yaml.js'
-import { readIfThere, writeDurably } from '../disk.js'
-import { CommandExecutionError, messageOf } from '../modules/errors.js'
+import { dumpYaml } from '../../shared/yaml.js'
+import { answered, type BookLog, keptIn } from '../book.js'
+import { writeDurably } from '../disk.js'
+import { CommandExecutionError } from '../modules/errors.js'
 import { isMapping, type Mapping } from '../modules/values.js'
 import { optionsOf } from './beacon.js'
 import { BEACONS } from './index.js'
@@ -51,14 +52,9 @@ export class BeaconBook {
   }
 
   /** With what was saved. A broken file is told and passed over. */
-  async load(log?: { warn(fields: object, text: string): void }): Promise<this> {
-    try {
-      const source = await readIfThere(this.#o.file)
-      const kept = source === null ? null : parseYaml(source)
-      if (isMapping(kept) && isMapping(kept.beacons)) this.#take(kept.beacons)
-    } catch (error) {
-      log?.warn({ file: this.#o.file, error: messageOf(error) }, 'the saved beacons cannot be read and are left out')
-    }
+  async load(log?: BookLog): Promise<this> {
+    const kept = await keptIn(this.#o.file, 'beacons', log)
+    if (kept !== null) this.#take(kept)
     return this
   }
 
@@ -84,13 +80,8 @@ export class BeaconBook {
 
   /** Does what a function of the beacons module asks. Throws CommandExecutionError. */
   async manage(func: string, args: Mapping, pillar: Mapping | null = null): Promise<Mapping> {
-    const tag = ANSWERS[func]
-    if (tag === undefined) throw new CommandExecutionError(`the beacons do not know '${func}'`)
     if (pillar !== null) this.setPillar(pillar.beacons)
-    this.#o.fire?.('manage_beacons', { func, ...args })
-    const answer = { complete: true, ...(await this.#perform(func, args)) }
-    this.#o.fire?.(`/salt/minion/${tag}`, answer)
-    return answer
+    return answered({ name: 'beacons', func, args, answers: ANSWERS, fire: this.#o.fire }, () => this.#perform(func, args))
   }
 
   async #perform(func: string, args: Mapping): Promise<Mapping> {

@@ -7,7 +7,7 @@ import { CommandExecutionError, codeOf, messageOf } from '../modules/errors.js'
 import { isMapping, type Mapping } from '../modules/values.js'
 import type { MinionOptions } from '../options.js'
 
-export function grainsFile(options: MinionOptions): string {
+function grainsFile(options: MinionOptions): string {
   return join(options.conf_dir, 'grains')
 }
 

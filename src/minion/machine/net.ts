@@ -1,6 +1,7 @@
 /** Interfaces, routes and sockets of the machine. */
 import os from 'node:os'
-import { broadcastOf, parseCidr, textOf } from './addresses.js'
+import { printAddress } from '../../shared/ip.js'
+import { broadcastOf, parseCidr } from './addresses.js'
 import { type Source, words } from './source.js'
 
 export interface Inet {
@@ -138,7 +139,7 @@ function hexAddress(digits: string): string {
 }
 
 function hexAddress6(digits: string): string {
-  return textOf({ bits: 128, value: BigInt(`0x${digits}`) })
+  return printAddress(6, BigInt(`0x${digits}`))
 }
 
 /** As netstat shows one, every field a text. */

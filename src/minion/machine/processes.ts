@@ -115,7 +115,7 @@ async function readPageSize(source: Source): Promise<number> {
 }
 
 /** Names of user ids, each asked for once. */
-export class UserNames {
+class UserNames {
   readonly #known = new Map<string, Promise<string>>()
 
   of(uid: string): Promise<string> {

@@ -4,8 +4,8 @@
  */
 import { randomInt } from 'node:crypto'
 
-export const MANAGED = '# Lines below here are managed by Salt, do not edit'
-export const IDENTIFIER = 'SALT_CRON_IDENTIFIER'
+const MANAGED = '# Lines below here are managed by Salt, do not edit'
+const IDENTIFIER = 'SALT_CRON_IDENTIFIER'
 const NO_IDENTIFIER = 'NO ID SET'
 const DISABLED = '#DISABLED#'
 
@@ -111,7 +111,7 @@ function entryLines({ comment, identifier, commented, cmd }: Entry, when: string
 }
 
 /** Salt's rule: the identifier decides where the entry has one; one without is known by its command. */
-export function matches(entry: Entry, cmd: string, identifier: string | null): boolean {
+function matches(entry: Entry, cmd: string, identifier: string | null): boolean {
   if (entry.identifier) return entry.identifier === (identifier || NO_IDENTIFIER)
   return entry.cmd === cmd
 }

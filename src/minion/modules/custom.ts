@@ -22,7 +22,7 @@ import type { ModuleTable } from './table.js'
 import { isMapping, type Mapping } from './values.js'
 
 /** Imports a file; again when it was changed. */
-export async function importFile(path: string): Promise<Mapping> {
+async function importFile(path: string): Promise<Mapping> {
   const { mtimeMs } = await stat(path)
   return (await import(`${pathToFileURL(path).href}?v=${mtimeMs}`)) as Mapping
 }

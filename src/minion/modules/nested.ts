@@ -25,7 +25,7 @@ export class InformedError extends CommandExecutionError {
 }
 
 /** The `nested` outputter without colours. */
-export function nested(value: unknown, indent = 0, prefix = ''): string {
+function nested(value: unknown, indent = 0, prefix = ''): string {
   return display(value, indent, prefix).join('\n')
 }
 

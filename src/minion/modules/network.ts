@@ -1,18 +1,7 @@
 import os from 'node:os'
+import { type Network, printAddress } from '../../shared/ip.js'
 import type { ModuleContext } from '../context.js'
-import {
-  broadcastOf,
-  type Cidr,
-  cidrText,
-  contains,
-  ipNumber,
-  isAddress,
-  isLoopback,
-  isPrivate,
-  maskOf,
-  parseCidr,
-  textOf
-} from '../machine/addresses.js'
+import { addressOf, broadcastOf, cidrText, contains, isLoopback, isPrivate, maskOf, parseCidr } from '../machine/addresses.js'
 import {
   type Interface,
   interfaces,
@@ -129,7 +118,7 @@ async function addresses(all: All, kind: 'inet' | 'inet6', a: Mapping): Promise<
 }
 
 function byValue(a: string, b: string): number {
-  const [left, right] = [ipNumber(a)?.value ?? 0n, ipNumber(b)?.value ?? 0n]
+  const [left, right] = [addressOf(a)?.value ?? 0n, addressOf(b)?.value ?? 0n]
   return left < right ? -1 : left > right ? 1 : 0
 }
 
@@ -141,7 +130,7 @@ function chosen(list: readonly string[], a: Mapping): string[] {
 }
 
 /** Throws InvocationError. */
-function networkOf(cidr: string): Cidr {
+function networkOf(cidr: string): Network {
   const found = parseCidr(cidr)
   if (found === null) throw new InvocationError(`'${cidr}' does not appear to be an IPv4 or IPv6 network`)
   return found
@@ -178,7 +167,7 @@ function subnetFunctions(all: All): ModuleFunction[] {
       async (_ctx, a) => {
         const within = networkOf(text(a.cidr, 'cidr'))
         const everything = { include_loopback: true, interface: null }
-        const own = await addresses(all, within.bits === 32 ? 'inet' : 'inet6', everything)
+        const own = await addresses(all, within.version === 4 ? 'inet' : 'inet6', everything)
         return own.some(address => contains(within, address))
       }
     )
@@ -209,8 +198,8 @@ function reckoning(): ModuleFunction[] {
       doc('Returns network, netmask and broadcast of a network.', 'network.convert_cidr 172.31.0.0/16'),
       (_ctx, a) => {
         const found = parseCidr(text(a.cidr, 'cidr'))
-        if (found === null || found.bits !== 32) return { network: null, netmask: null, broadcast: null }
-        return { network: textOf({ bits: 32, value: found.network }), netmask: maskOf(found.prefix), broadcast: broadcastOf(found) }
+        if (found === null || found.version !== 4) return { network: null, netmask: null, broadcast: null }
+        return { network: printAddress(4, found.first), netmask: maskOf(found.prefix), broadcast: broadcastOf(found) }
       }
     ),
     fn(
@@ -225,13 +214,13 @@ function reckoning(): ModuleFunction[] {
 }
 
 function checkedAddress(address: string): string {
-  if (!isAddress(address)) throw new InvocationError(`'${address}' does not appear to be an IPv4 or IPv6 address`)
+  if (addressOf(address) === null) throw new InvocationError(`'${address}' does not appear to be an IPv4 or IPv6 address`)
   return address
 }
 
 function reverseName(address: string): string {
-  const { bits, value } = ipNumber(address)!
-  if (bits === 32) return `${address.split('.').reverse().join('.')}.in-addr.arpa`
+  const { version, value } = addressOf(address)!
+  if (version === 4) return `${address.split('.').reverse().join('.')}.in-addr.arpa`
   return `${[...value.toString(16).padStart(32, '0')].reverse().join('.')}.ip6.arpa`
 }
 
@@ -262,7 +251,7 @@ function routeFunctions(source: Source, all: All): ModuleFunction[] {
         // These stand in the kernel's table `local`, which is not in /proc.
         if (isLoopback(address) || own.some(([, iface]) => hasAddress(iface, address)))
           return { destination: address, gateway: null, interface: 'lo', source: address }
-        const route = bestRoute(await routes(ipNumber(address)!.bits === 32 ? 'inet' : 'inet6'), address)
+        const route = bestRoute(await routes(addressOf(address)!.version === 4 ? 'inet' : 'inet6'), address)
         if (route === null) return { destination: address, gateway: null, interface: null, source: null }
         const [, iface] = own.find(([name]) => name === route.interface) ?? []
         const unset = /^(0\.0\.0\.0|::)$/.test(route.gateway)
@@ -287,7 +276,7 @@ function hasAddress({ inet = [], inet6 = [] }: Interface, wanted: string): boole
 
 /** The address in the same network as the next hop, else the first of the same kind. */
 function sourceAddress({ inet = [], inet6 = [] }: Interface, hop: string): string | null {
-  const four = ipNumber(hop)?.bits === 32
+  const four = addressOf(hop)?.version === 4
   const list = four
     ? inet.map(({ address, netmask }) => ({ address, mask: netmask }))
     : inet6.map(({ address, prefixlen }) => ({ address, mask: prefixlen }))

@@ -190,7 +190,7 @@ function checkedName(name: string): string {
 }
 
 /** Versions with commas, as list_pkgs shows them. */
-export function joined(found: Versions): Record<string, string> {
+function joined(found: Versions): Record<string, string> {
   return Object.fromEntries(Object.entries(found).map(([name, versions]) => [name, versions.join(',')]))
 }
 
@@ -217,7 +217,7 @@ export function targetsOf(pkgs: unknown): Target[] | null {
   return targets
 }
 
-export function versionWish(version: unknown): string | null {
+function versionWish(version: unknown): string | null {
   const wish = textOrNull(version, 'version')
   return wish === null || wish === '' || wish === 'latest' ? null : wish
 }

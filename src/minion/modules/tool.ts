@@ -9,7 +9,7 @@ import { type Mapping, textOrNull } from './values.js'
 const SYSTEM_PATH = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin']
 
 /** PATH with the directories of the system behind it. */
-export function systemPath(): string {
+function systemPath(): string {
   const given = (process.env.PATH ?? '').split(':').filter(dir => dir !== '')
   return [...given, ...SYSTEM_PATH.filter(dir => !given.includes(dir))].join(':')
 }

@@ -90,7 +90,7 @@ function gecosText(gecos: Gecos): string {
 }
 
 /** Salt's keys in Salt's order. */
-export async function infoOf(account: Account, root: string | null): Promise<Mapping> {
+async function infoOf(account: Account, root: string | null): Promise<Mapping> {
   const { name, passwd, uid, gid, home, shell } = account
   return { gid, groups: await groupsOf(account, root), home, name, passwd, shell, uid, ...gecosOf(account) }
 }

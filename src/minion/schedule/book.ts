@@ -2,10 +2,10 @@
  * The jobs of the schedule: those of the configuration and of `schedule.add`, and those of the pillar. `manage` is what Salt's schedule module asks
  * of the minion by events on its bus; the answers' fields are those of Salt's answering events.
  */
-
-import { dumpYaml, parseYaml } from '../../shared/yaml.js'
-import { readIfThere, writeDurably } from '../disk.js'
-import { CommandExecutionError, messageOf } from '../modules/errors.js'
+import { dumpYaml } from '../../shared/yaml.js'
+import { answered, type BookLog, keptIn } from '../book.js'
+import { writeDurably } from '../disk.js'
+import { CommandExecutionError } from '../modules/errors.js'
 import { isMapping, type Mapping } from '../modules/values.js'
 import { type Entry, SWITCHES } from './entry.js'
 
@@ -67,14 +67,9 @@ export class ScheduleBook {
   }
 
   /** With what was kept of changes. A broken file is told and passed over. */
-  async load(log?: { warn(fields: object, text: string): void }): Promise<this> {
-    try {
-      const source = await readIfThere(this.#o.file)
-      const kept = source === null ? null : parseYaml(source)
-      if (isMapping(kept) && isMapping(kept.schedule)) this.#take(kept.schedule)
-    } catch (error) {
-      log?.warn({ file: this.#o.file, error: messageOf(error) }, 'the kept schedule cannot be read and is left out')
-    }
+  async load(log?: BookLog): Promise<this> {
+    const kept = await keptIn(this.#o.file, 'schedule', log)
+    if (kept !== null) this.#take(kept)
     return this
   }
 
@@ -118,13 +113,8 @@ export class ScheduleBook {
 
   /** Does what a function of the schedule module asks. `pillar`: as it is now, where it is known. Throws CommandExecutionError. */
   async manage(func: string, args: Mapping, pillar: Mapping | null = null): Promise<Mapping> {
-    const tag = ANSWERS[func]
-    if (tag === undefined) throw new CommandExecutionError(`the scheduler does not know '${func}'`)
     if (pillar !== null) this.setPillar(pillar.schedule)
-    this.#o.fire?.('manage_schedule', { func, ...args })
-    const answer = { complete: true, ...(await this.#perform(func, args)) }
-    this.#o.fire?.(`/salt/minion/${tag}`, answer)
-    return answer
+    return answered({ name: 'schedule', func, args, answers: ANSWERS, fire: this.#o.fire }, () => this.#perform(func, args))
   }
 
   async #perform(func: string, args: Mapping): Promise<Mapping> {

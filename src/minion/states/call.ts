@@ -212,7 +212,7 @@ async function call(ctx: StateContext, entry: Mapping): Promise<boolean> {
 }
 
 /** The arguments of a state that also hold for the commands of its conditions. */
-export function commandOptions(low: Mapping): Mapping {
+function commandOptions(low: Mapping): Mapping {
   const names = ['cwd', 'runas', 'env', 'prepend_path', 'umask', 'timeout', 'success_retcodes', 'shell']
   const excluded = asEntries(low.cmd_opts_exclude)
   return Object.fromEntries(names.filter(name => Object.hasOwn(low, name) && !excluded.includes(name)).map(name => [name, low[name]]))

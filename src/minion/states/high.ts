@@ -304,7 +304,7 @@ function enclosing(lines: readonly string[], indent: number): OpenBlock | undefi
 }
 
 /** YAML with the order of the top level kept; below it, plain objects. */
-export function parseSls(source: string): unknown {
+function parseSls(source: string): unknown {
   const value = parseYamlValue(source)
   return value instanceof Map ? new Map([...value].map(([key, item]) => [toPlain(key), toPlain(item)])) : toPlain(value)
 }

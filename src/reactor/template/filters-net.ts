@@ -1,8 +1,8 @@
 /** Salt's filters on addresses and networks. */
 
 import { randomBytes } from 'node:crypto'
+import { type Address, bitsOf, inNetwork, isKind, networkOf, parseAddress, printAddress, printInterface } from '../../shared/ip.js'
 import { integerOf } from '../../shared/numbers.js'
-import { type Address, bitsOf, inNetwork, isKind, networkOf, parseAddress, printAddress, printInterface } from './address.js'
 import { REQUIRED, text } from './bind.js'
 import type { Env, Filter } from './env.js'
 import { limitError, runtimeError } from './errors.js'

@@ -61,7 +61,7 @@ export class PythonRegex {
 /** Steps for one match when the caller gives no budget: some ten milliseconds. */
 const DEFAULT_STEPS = 1_000_000
 
-export class RegexMatch {
+class RegexMatch {
   /** Positions in characters (code points), as Python counts. */
   readonly start: number
   readonly end: number

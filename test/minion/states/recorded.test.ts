@@ -1,62 +1,6 @@
 import t from 'tap'
 import { jobOf, kw, minionTest, type RecordedEvent, recorded, type SentEvent } from '../../helpers/executor.js'
-
-/** The SLS files that the recordings were made with, as far as their results show them. */
-const FILES = {
-  'ok.sls': `
-first:
-  test.succeed_with_changes:
-    - name: one
-second:
-  test.nop:
-    - require:
-      - test: first
-third:
-  cmd.run:
-    - name: echo hi
-    - onchanges:
-      - test: first
-`,
-  'bad.sls': `
-works:
-  test.succeed_without_changes
-breaks:
-  test.fail_without_changes
-needs:
-  test.nop:
-    - require:
-      - test: breaks
-onfail_handler:
-  test.succeed_with_changes:
-    - onfail:
-      - test: breaks
-cmdfail:
-  cmd.run:
-    - name: exit 7
-`,
-  'fire.sls': `
-fires_default:
-  test.succeed_with_changes:
-    - fire_event: True
-fires_custom:
-  test.nop:
-    - fire_event: custom/tag/nginx
-custom_event_state:
-  event.send:
-    - name: myco/deploy/done
-    - data:
-        version: 1.2
-        list: [1, two]
-wait_evt:
-  event.wait:
-    - name: myco/deploy/wait
-    - data: {why: changed}
-    - watch:
-      - test: fires_default
-`,
-  'top.sls': 'base:\n  "*":\n    - ok\n',
-  'empty.sls': ''
-}
+import { RECORDED_SLS } from '../../helpers/recorded-sls.js'
 
 /** Times, durations and process ids differ from run to run. */
 function masked(value: unknown): unknown {
@@ -100,7 +44,7 @@ for (const scenario of [
   'state_empty_sls'
 ]) {
   t.test(`${scenario}: results, codes and progress events are those that Salt recorded`, async t => {
-    const minion = await minionTest(t, { files: FILES })
+    const minion = await minionTest(t, { files: RECORDED_SLS })
     const found = jobs(await recorded(scenario))
     t.not(found.length, 0)
     for (const { fun, arg, jid, ret, progress } of found) {
@@ -162,7 +106,7 @@ svc:
 })
 
 t.test('state_events of the configuration fires progress events without being asked', async t => {
-  const minion = await minionTest(t, { files: FILES, options: { state_events: true } })
+  const minion = await minionTest(t, { files: RECORDED_SLS, options: { state_events: true } })
   await minion.run('state.apply', 'ok')
   t.equal(minion.sent.length, 3)
   await minion.run('state.apply', 'ok', kw({ state_events: false }))

@@ -195,7 +195,7 @@ async function containsGlob(_ctx: ModuleContext, a: Mapping): Promise<boolean> {
 }
 
 /** Paths that match a glob; `*` stays within one directory. */
-export async function globPaths(pattern: string): Promise<string[]> {
+async function globPaths(pattern: string): Promise<string[]> {
   let found = [pattern.startsWith('/') ? '/' : '.']
   for (const part of pattern.split('/').filter(piece => piece !== '')) {
     const next: string[] = []

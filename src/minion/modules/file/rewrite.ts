@@ -59,7 +59,7 @@ async function keepCopy(path: string, real: string, extension: string): Promise<
 }
 
 /** The difference as `changes.diff` has it; '' for none. */
-export function textDiff({ before, after }: Rewritten): string {
+function textDiff({ before, after }: Rewritten): string {
   return before === after ? '' : unifiedDiff(linesWithEnds(before), linesWithEnds(after)).join('')
 }
 

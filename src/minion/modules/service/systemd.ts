@@ -14,7 +14,7 @@ const UNIT = /\.(service|socket|device|mount|automount|swap|target|path|timer|sl
 const UNIT_DIRECTORIES = ['etc/systemd/system', 'run/systemd/system', 'usr/lib/systemd/system', 'lib/systemd/system']
 
 /** `sshd` is `sshd.service`. */
-export function unitName(name: string): string {
+function unitName(name: string): string {
   return UNIT.test(name) ? name : `${name}.service`
 }
 

@@ -5,7 +5,7 @@ import { chmod, chown, lstat, mkdir, open, rename, rm, stat } from 'node:fs/prom
 import { basename, dirname, join } from 'node:path'
 import { manageMode } from '../../modules/config.js'
 import type { Mapping } from '../../modules/values.js'
-import { findGroupId, findUser, nameOfId } from '../../users.js'
+import { findGroupId, findUser } from '../../users.js'
 import type { StateResult } from '../state.js'
 
 /** Who a file is to belong to and what its mode is to be; null: as it is. */
@@ -105,12 +105,6 @@ export async function replaceContent(path: string, content: Buffer, mode: string
     await rm(temporary, { force: true })
     throw error
   }
-}
-
-/** `user:group` of a link or file. */
-export async function ownerText(path: string): Promise<string> {
-  const { uid, gid } = await lstat(path)
-  return `${await nameOfId('passwd', uid)}:${await nameOfId('group', gid)}`
 }
 
 /** A result in the order in which most file states answer: name, changes, result, comment. */

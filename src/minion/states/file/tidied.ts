@@ -66,7 +66,7 @@ function wishOf(a: Mapping): Wish {
 const UNITS: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
 
 /** `10`, `10k`, `1.5G` */
-export function bytesOf(size: unknown): number {
+function bytesOf(size: unknown): number {
   const match = /^([\d.]+)\s*([bkmgt]?)b?$/i.exec(String(size).trim())
   return match ? Math.floor(Number(match[1]) * (UNITS[match[2]!.toLowerCase() || 'b'] ?? 1)) : number(size, 'size')
 }

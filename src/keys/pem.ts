@@ -1,7 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 
-export { fingerprint } from '../shared/fingerprint.js'
-
 /** Bits of an RSA key that is taken: smaller ones can be factored, larger ones make the server work for whoever sends them. */
 const KEY_BITS = { min: 2048, max: 8192 }
 /** An RSA key of 8192 bits is 1.4 KB of PEM. */
