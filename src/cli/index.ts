@@ -260,7 +260,7 @@ function addEnrolment(key: Command, context: Context): void {
     .option('--label <text>', 'what it is for, for people')
   examples(
     create,
-    "brine key token --for 'web*' --ttl 1h\nbrine minion --master https://brine.example --id web7 --enrolment-token brine-enrol-…"
+    "brine key token create --for 'web*' --ttl 1h\nbrine minion --master https://brine.example --id web7 --enrolment-token brine-enrol-…"
   )
   does(create, context, async (options: never) => (await import('./key.js')).createToken(terminal, options))
 

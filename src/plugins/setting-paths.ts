@@ -6,8 +6,8 @@ import { brineError } from '../errors.js'
 const NAMES = ['rest_cherrypy.webhook_url', 'rest_cherrypy.app_path', 'rest_cherrypy.static_path'] as const
 
 /**
- * A path that a setting names must be no other's, whatever its methods: a path has one guard, and says in `Allow` what it can do. Must come before
- * all routes. Throws CONFIG_INVALID, naming the settings, where the router would only say that there are two.
+ * A path that a setting names must not be asked for what another answers already. Must come before all routes. Throws CONFIG_INVALID, naming the
+ * settings, where the router would only say that there are two.
  */
 export default fp(
   async (app: FastifyInstance) => {
@@ -20,7 +20,7 @@ export default fp(
         const names = taken.has(route) ? NAMES.filter(name => config[name] === path) : []
         taken.add(route)
         if (names.length === 0) continue
-        throw brineError('CONFIG_INVALID', 'a mistake', `  ${names.join(' and ')}: ${path} is the path of something else already`)
+        throw brineError('CONFIG_INVALID', 'a mistake', `  ${names.join(' and ')}: ${path} has something else already`)
       }
     })
   },
