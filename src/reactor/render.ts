@@ -185,15 +185,19 @@ export function expressionFault(source: string): string | null {
 
 const RENDERERS = ['jinja', 'yaml', 'json']
 
+/** Pipes that Salt still knows by one name. */
+const OLD_NAMES: Readonly<Record<string, string>> = Object.assign(Object.create(null), {
+  yaml_jinja: 'jinja|yaml',
+  json_jinja: 'jinja|json'
+})
+
 /** The renderers that the first line names, and the rest of the text (the line stays as an empty one, so that lines keep their numbers). */
 function shebang(source: string, file: string | undefined): { renderers: string[]; body: string } {
   const line = /^#!([^\n]*)/.exec(source)
   // `#!/usr/bin/env python` is no renderer line
   if (line === null || line[1]!.trim().startsWith('/')) return { renderers: ['jinja', 'yaml'], body: source }
-  const renderers = line[1]!
-    .trim()
-    .split('|')
-    .map(name => name.trim().split(/\s+/)[0]!)
+  const pipe = line[1]!.trim()
+  const renderers = (OLD_NAMES[pipe] ?? pipe).split('|').map(name => name.trim().split(/\s+/)[0]!)
   const unknown = renderers.find(name => !RENDERERS.includes(name))
   if (unknown !== undefined) {
     throw new TemplateError('unknown_renderer', `The renderer "${unknown}" is not available`, { file, line: 1, column: 1 })

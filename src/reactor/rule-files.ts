@@ -10,7 +10,6 @@
  */
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join, normalize, relative, resolve } from 'node:path'
-import micromatch from 'micromatch'
 import { Value } from 'typebox/value'
 import { isBrineError } from '../errors.js'
 import { isInside } from '../shared/inside.js'
@@ -20,6 +19,7 @@ import type { RuleSpec } from '../store/store.js'
 import { checkSlsFile } from './check.js'
 import type { CompileSls } from './compiled.js'
 import { importsOf, type TemplateImport } from './imports.js'
+import { compilePathGlob, hasWildcards } from './path-glob.js'
 import { TemplateError } from './render.js'
 import { NewRule } from './rule-schema.js'
 import { checkRule, checkRuleId, RULE_DEFAULTS, type RuleInput, readConfigRules } from './rules.js'
@@ -193,11 +193,11 @@ class Reader implements RuleFiles {
     if (!isRelative(reference)) return
     const dir = dirname(source.file)
     const path = normalize(reference)
-    const isGlob = /[*?[]/.test(path)
+    const isGlob = hasWildcards(path)
     const names = isGlob
       ? filesBelow(dir)
           .map(file => file.slice(dir.length + 1))
-          .filter(name => micromatch.isMatch(name, path, GLOB))
+          .filter(compilePathGlob(path))
       : [path]
     if (names.length === 0) this.#error(placed(source, node), `'${reference}' means no file`)
     for (const name of names) {
@@ -382,6 +382,3 @@ function filesBelow(dir: string): string[] {
     .sort()
     .slice(0, MAX_FILES)
 }
-
-/** Shell globs alone, as rules have them. */
-const GLOB = { posix: true, nobrace: true, noextglob: true, nonegate: true, noglobstar: true } as const

@@ -1,8 +1,8 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { dirname, isAbsolute, join, normalize, relative, sep } from 'node:path'
-import micromatch from 'micromatch'
 import { isInside } from '../shared/inside.js'
+import { compileSegment, hasWildcards } from './path-glob.js'
 
 /**
  * Where SLS files come from: a path, a shell glob of paths, or `salt://…` below the file roots. Only reads; what it finds is text.
@@ -142,20 +142,23 @@ export class SlsFiles {
   }
 
   async #glob(from: string, pattern: string): Promise<string[]> {
+    // what ends so are folders
+    if (/(?:^|\/)\.{0,2}$/.test(pattern)) return []
     const segments = pattern.split('/').filter(Boolean)
     let entries = MAX_ENTRIES
     let folders = [from]
     for (const [i, segment] of segments.entries()) {
       const last = i === segments.length - 1
+      const means = compileSegment(segment)
       const next: string[] = []
       for (const folder of folders) {
-        if (!/[*?[]/.test(segment)) {
+        if (!hasWildcards(segment)) {
           next.push(join(folder, segment))
           continue
         }
-        const names = (await readdir(folder).catch(() => [])).slice(0, entries)
+        const names = (await readdir(folder).catch(() => [])).sort().slice(0, entries)
         entries -= names.length
-        next.push(...micromatch(names, segment, GLOB).map(name => join(folder, name)))
+        next.push(...names.filter(means).map(name => join(folder, name)))
       }
       folders = next.slice(0, MAX_FILES)
       if (last) break
@@ -167,7 +170,7 @@ export class SlsFiles {
 
 /** Whether a reference may mean several files; the `?` of `?saltenv=` is no wildcard. */
 export function isGlob(reference: string): boolean {
-  return /[*?[]/.test(reference.startsWith('salt://') ? withoutSaltenv(reference) : reference)
+  return hasWildcards(reference.startsWith('salt://') ? withoutSaltenv(reference) : reference)
 }
 
 function withoutSaltenv(reference: string): string {
@@ -183,9 +186,6 @@ interface Place {
 export function isBeside(name: string): boolean {
   return /^\.\.?\//.test(name)
 }
-
-/** Shell globs alone, as Python's glob: no braces, no extended globs, no negation. */
-const GLOB = { posix: true, nobrace: true, noextglob: true, nonegate: true, noglobstar: true } as const
 
 /** The path below a file root of a `salt://` reference, without its `?saltenv=`; null when it would leave the root. */
 export function belowRoot(reference: string): string | null {

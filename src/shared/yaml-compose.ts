@@ -323,7 +323,9 @@ export class YamlConstructor {
   }
 
   /** The value of a scalar; `asKey` when it stands as a mapping's key. */
-  scalar(node: YamlScalar, _asKey = false): YamlValue {
+  scalar(node: YamlScalar, asKey = false): YamlValue {
+    if (!asKey && node.plain && node.tag === '' && (node.text === '<<' || node.text === '='))
+      throw this.error(node, `could not determine a constructor for the tag '!!${plainKind(node.text)}'`)
     return this.resolve(node, node.text)
   }
 
@@ -369,6 +371,7 @@ export class YamlConstructor {
       throw this.error(node, `could not determine a constructor for the tag '${shortTag(node.tag)}'`)
     }
     const own = new Map<YamlValue, YamlValue>()
+    const seen = new Set<YamlValue>()
     const merged: Map<YamlValue, YamlValue>[] = []
     for (const { key: keyNode, value: valueNode } of node.pairs) {
       if (isMergeKey(keyNode)) {
@@ -376,7 +379,10 @@ export class YamlConstructor {
         continue
       }
       const key = this.#key(keyNode)
-      if (own.has(key)) throw this.error(keyNode, `found conflicting ID '${String(key)}'`)
+      // true and 1 are one key to Python
+      const same = typeof key === 'boolean' ? Number(key) : key
+      if (seen.has(same)) throw this.error(keyNode, `found conflicting ID '${String(key)}'`)
+      seen.add(same)
       own.set(key, this.construct(valueNode))
     }
     return merged.length === 0 ? own : withMerged(own, merged)
@@ -408,10 +414,10 @@ function isMergeKey(node: YamlNode): boolean {
   return node.kind === 'scalar' && ((node.plain && node.tag === '' && node.text === '<<') || node.tag === `${TAG}merge`)
 }
 
-/** Merged keys come first, earlier sources win over later ones, own keys over all (PyYAML's order). */
+/** Merged keys come first, earlier sources win over later ones; what the mapping has itself stays where it has it (the order of Salt's loader). */
 function withMerged(own: Map<YamlValue, YamlValue>, merged: Map<YamlValue, YamlValue>[]): Map<YamlValue, YamlValue> {
   const result = new Map<YamlValue, YamlValue>()
-  for (const source of [...merged].reverse()) for (const [key, value] of source) result.set(key, value)
+  for (const source of [...merged].reverse()) for (const [key, value] of source) if (!own.has(key)) result.set(key, value)
   for (const [key, value] of own) result.set(key, value)
   return result
 }

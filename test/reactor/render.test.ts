@@ -98,9 +98,16 @@ t.test('the first line chooses the renderers', async t => {
     z: { version: '1.10' }
   })
   t.strictSame(sls('#!/usr/bin/env salt\nx: 1\n'), { x: 1 })
+  t.strictSame(sls('#!yaml_jinja\nx: {{ tag }}\n'), { x: 'a/b' }, "Salt's old names")
+  t.strictSame(sls('#!json_jinja\n{"x": "{{ tag }}"}'), { x: 'a/b' })
+  t.strictSame(sls('\ufeff#! jinja | yaml \r\nx: {{ tag }}\r\ny: |\r\n  a\r\n  b\r\n'), { x: 'a/b', y: 'a\nb\n' }, 'BOM, blanks, CRLF')
   t.match(
     failure(() => sls('#!mako|yaml\nx: 1\n')),
     { kind: 'unknown_renderer', text: '/srv/r.sls, line 1, column 1: The renderer "mako" is not available' }
+  )
+  t.match(
+    failure(() => sls('#!py\ndef run():\n  return {}\n')),
+    { kind: 'unknown_renderer', text: '/srv/r.sls, line 1, column 1: The renderer "py" is not available' }
   )
 })
 

@@ -72,7 +72,6 @@ t.test('plain scalars mean what YAML 1.1 says, with Salt’s exceptions', async 
     ['2001-01-01', '2001-01-01'],
     ['2026-11-22 20:45:09', '2026-11-22 20:45:09'],
     ['20261122203758556109', '20261122203758556109'],
-    ['=', '='],
     ['!!str 5', '5'],
     ['!!int "5"', 5],
     ['!!float 5', 5]
@@ -89,6 +88,9 @@ t.test('mappings become plain objects; no key reaches a prototype', async t => {
 t.test('a mistake is told with file, line and column', async t => {
   const mistakes: [text: string, reason: RegExp, line: number, column: number][] = [
     ['a: 1\na: 2\n', /conflicting ID 'a'/, 2, 1],
+    ['yes: 1\n1: 2\n', /conflicting ID '1'/, 2, 1],
+    ['a: =\n', /constructor for the tag '!!value'/, 1, 4],
+    ['- <<\n', /constructor for the tag '!!merge'/, 1, 3],
     ['a:\n\tb: 1\n', /tab/, 2, 1],
     ['a: [1\n', /flow collection/, 2, 1],
     ['a: *b\n', /undefined alias 'b'/, 1, 5],
@@ -122,6 +124,11 @@ t.test('aliases are the same value, and cannot multiply without bound', async t 
   ]
   t.throws(() => parseYaml(bomb.join('\n')), /aliases count as what they stand for/)
   t.throws(() => parseYaml('a: &a [*a]'), /inside what it names/)
+})
+
+t.test('what a mapping has itself stays in its place among merged keys', async t => {
+  const text = 'q: 1\na: own\n<<: {a: merged, b: 2}\n'
+  t.equal(JSON.stringify(parseYaml(text)), '{"b":2,"q":1,"a":"own"}')
 })
 
 t.test('depth and size are bounded', async t => {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
-import micromatch from 'micromatch'
 import { RuleIndex } from '../../src/reactor/match.js'
 import { type HighDocument, parseDocuments, publishedArguments, type ReactionCallPlan } from '../../src/reactor/parse.js'
+import { compilePathGlob, hasWildcards } from '../../src/reactor/path-glob.js'
 import { type HostFunction, renderSls, renderText, TemplateError } from '../../src/reactor/render.js'
 import { readConfigRules } from '../../src/reactor/rules.js'
 import { parseYaml, parseYamlValue, YamlError } from '../../src/shared/yaml.js'
@@ -101,8 +101,8 @@ function filesOf(reference: string, files: Record<string, string>): { file: stri
     const below = reference.slice('salt://'.length)
     return [{ file: `/var/cache/salt/master/files/base/${below}`, text: files[`/srv/salt/${below}`] }]
   }
-  if (!/[*?[]/.test(reference)) return [{ file: reference, text: files[reference] }]
-  const names = micromatch(Object.keys(files), reference, { nobrace: true, noextglob: true }).sort()
+  if (!hasWildcards(reference)) return [{ file: reference, text: files[reference] }]
+  const names = Object.keys(files).filter(compilePathGlob(reference)).sort()
   return names.length === 0 ? [{ file: reference, text: undefined }] : names.map(file => ({ file, text: files[file] }))
 }
 

@@ -48,7 +48,8 @@ export const TYPED_FILTERS: ReadonlySet<string> = new Set([
   'substring_in_list',
   'to_bytes',
   'uuid',
-  'yaml'
+  'yaml',
+  'yaml_encode'
 ])
 
 /** Filters that keep the author's text and the values in it apart; all others get plain text. */

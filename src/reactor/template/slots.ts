@@ -177,7 +177,7 @@ class SlotConstructor extends YamlConstructor {
   }
 
   override scalar(node: YamlScalar, asKey: boolean): YamlValue {
-    if (!node.text.includes(MARK)) return this.resolve(node, node.text)
+    if (!node.text.includes(MARK)) return super.scalar(node, asKey)
     const whole = node.plain && node.tag === '' ? WHOLE.exec(node.text) : null
     if (whole !== null) return wholeValue(this.#slots[Number(whole[1])]!, asKey)
     const text = node.text.replace(PLACEHOLDER, (_, index: string) => this.#slots[Number(index)]!.text)
