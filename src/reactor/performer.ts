@@ -15,7 +15,10 @@ import { type SlsFiles, SlsMissing } from './sources.js'
 export interface PerformerOptions {
   readonly store: {
     readonly events: Pick<Store['events'], 'get'>
-    readonly reactions: Pick<Store['reactions'], 'openPlans' | 'openReactions' | 'rendered' | 'renderFailed' | 'settle' | 'windowEvents'>
+    readonly reactions: Pick<
+      Store['reactions'],
+      'openPlans' | 'openReactions' | 'rendered' | 'renderFailed' | 'settle' | 'windowEvents' | 'windowsOf'
+    >
   }
   readonly files: Pick<SlsFiles, 'load'>
   readonly compile: CompileSls
@@ -197,11 +200,25 @@ export class Performer {
   async #work({ seq, plans, reactions }: Work): Promise<void> {
     for (const windowed of plans.filter(isGathered)) await this.#workWindow(windowed)
     const own = plans.filter(plan => !isGathered(plan))
-    if (own.length + reactions.length === 0) return
+    const alone = reactions.length === 0 ? [] : await this.#resumeWindows(seq, reactions)
+    if (own.length + alone.length === 0) return
     const event = this.#kept.get(seq) ?? (await this.#o.store.events.get(seq))
     this.#kept.delete(seq)
-    if (event === null) return this.#eventGone(own, reactions)
-    await this.#perform(own, reactions, event)
+    if (event === null) return this.#eventGone(own, alone)
+    await this.#perform(own, alone, event)
+  }
+
+  /** Reactions to windows that were rendered before: with the window's events, as when they were rendered. Gives those that are to the event alone. */
+  async #resumeWindows(seq: Seq, reactions: readonly ReactionRecord[]): Promise<readonly ReactionRecord[]> {
+    const windows = new Map<string, Seq>()
+    for (const { rule, first, reacted } of await this.#o.store.reactions.windowsOf(seq)) if (reacted === seq) windows.set(rule, first)
+    for (const [rule, first] of windows) {
+      const its = reactions.filter(reaction => reaction.rule === rule)
+      const event = its.length === 0 ? null : await this.#windowed(rule, first)
+      if (event !== null) await this.#perform([], its, event)
+      else await this.#eventGone([], its)
+    }
+    return reactions.filter(({ rule }) => !windows.has(rule))
   }
 
   async #perform(plans: readonly PlanRecord[], reactions: readonly ReactionRecord[], event: ReactedTo): Promise<void> {
@@ -211,11 +228,18 @@ export class Performer {
 
   /** A plan for a window: the last event stands for all, with as many reactions behind it as any of them has. */
   async #workWindow(plan: PlanRecord & { readonly gathered: Seq }): Promise<void> {
-    const events = await this.#o.store.reactions.windowEvents(plan.rule, plan.gathered)
+    const event = await this.#windowed(plan.rule, plan.gathered)
+    if (event === null) return this.#eventGone([plan], [])
+    await this.#perform([plan], [], event)
+  }
+
+  /** A window as one event; null when its events are gone. */
+  async #windowed(rule: string, first: Seq): Promise<ReactedTo | null> {
+    const events = await this.#o.store.reactions.windowEvents(rule, first)
     const last = events[events.length - 1]
-    if (last === undefined) return this.#eventGone([plan], [])
+    if (last === undefined) return null
     const depth = Math.max(...events.map(({ cause }) => cause?.depth ?? 0))
-    await this.#perform([plan], [], { ...last, cause: { seq: last.cause?.seq ?? last.seq, depth }, events })
+    return { ...last, cause: { seq: last.cause?.seq ?? last.seq, depth }, events }
   }
 
   /** Retention was faster: there is nothing left to react to. */

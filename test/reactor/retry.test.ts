@@ -2,6 +2,7 @@ import t from 'tap'
 import type { ReactionRecord } from '../../src/store/store.js'
 import { obliging } from '../helpers/commands.js'
 import { pack, type ReactorBench, reactorBench } from '../helpers/reactor.js'
+import { newEvent } from '../helpers/store.js'
 
 const RAISE = 'raise:\n  runner.error.error:\n    - args: [{name: Exception}, {message: not today}]\n'
 const ECHO = "echo:\n  local.test.echo:\n    - tgt: 'web*'\n    - arg: [hi]\n"
@@ -160,6 +161,23 @@ t.test('the next attempt is there after a crash, and made once', async t => {
   t.strictSame(pack(await second.reactions(state('succeeded'))), { echo: 'succeeded' })
   t.equal((await begun(second)).length, 2)
 })
+
+t.test(
+  'a window that is tried again has its events, though the log has let go of them, and lies as deep as the deepest of them',
+  async t => {
+    const options = { accumulate: { within: '1h', threshold: 2 }, retry: { attempts: 2, pause: '1s', on: ['failed'] } }
+    const bench = await reactorBench(t, { files, reactor: rule('raise.sls', options) })
+    await bench.store.events.append([newEvent('n/1', {}, { cause: { seq: 0, depth: 3 } }), newEvent('n/2')])
+    await bench.reactions(waits)
+    const [before] = await begun(bench)
+    await bench.store.events.trim({ keep: 0, limit: 100 })
+    bench.clock.pass(60)
+    await bench.reactor.look()
+    t.match(await bench.reactions(state('failed')), [{ attempts: 2, error: /not today/ }])
+    const again = await bench.event(({ tag }) => /^salt\/run\/\d+\/new$/.test(tag) && !tag.includes(before!))
+    t.equal(again.cause?.depth, 4)
+  }
+)
 
 t.test('while an attempt waits its event keeps its place in line, and the breaker counts nothing', async t => {
   const options = { retry: { attempts: 2, pause: '1s', on: ['failed'] }, concurrency: { limit: 1 }, breaker: { failures: 5 } }
