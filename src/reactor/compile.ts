@@ -50,6 +50,7 @@ export function compileSls(source: SlsSource, event: SlsEvent, { include, signat
       json: event.json,
       ...(event.events === undefined ? {} : { events: event.events }),
       file: source.file,
+      reactions: true,
       loader: include,
       ...(context === undefined ? {} : { context: context() }),
       ...(limits === undefined ? {} : { limits })

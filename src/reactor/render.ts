@@ -56,6 +56,8 @@ export interface EventContext extends RenderOptions {
   readonly json?: string
   /** All events of a window, as `events` in the template: a list of `{tag, data}`, oldest first. Without them it has this event alone. */
   readonly events?: readonly { readonly tag: string; readonly json: string }[]
+  /** The SLS is one of reactions: lists and dicts that are printed in the place of its sections, functions or arguments stay text. */
+  readonly reactions?: boolean
   /** Further names: `salt`, `grains`, `pillar`, `opts`, `saltenv` … */
   readonly context?: Readonly<Record<string, unknown>>
 }
@@ -98,8 +100,8 @@ function pipeline(renderers: readonly string[], body: string, event: EventContex
   const parts = body.endsWith('\n') ? [...printed, { literal: '\n', line: body.split('\n').length - 1, column: 1 }] : printed
   const text = textOf(parts)
   try {
-    if (last === 'yaml') return { value: readYamlParts(parts), text }
-    return { value: jsonErrors(event.file, () => readJsonParts(parts, new Budget(event.limits))), text }
+    if (last === 'yaml') return { value: readYamlParts(parts, event.reactions), text }
+    return { value: jsonErrors(event.file, () => readJsonParts(parts, new Budget(event.limits), event.reactions)), text }
   } catch (error) {
     if (error instanceof TemplateError) error.rendered = text
     throw error

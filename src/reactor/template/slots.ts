@@ -45,8 +45,11 @@ interface Skeleton {
   readonly parts: readonly Part[]
 }
 
-/** The YAML value of what was printed; null for an empty text. Throws TemplateError of kind `yaml` with the template's line. */
-export function readYamlParts(parts: readonly Part[]): YamlValue {
+/**
+ * The YAML value of what was printed; null for an empty text. Throws TemplateError of kind `yaml` with the template's line. `reactions`: it is an SLS,
+ * whose sections, functions and arguments are the author's: a list or dict that stands in the place of one is the text that it prints as.
+ */
+export function readYamlParts(parts: readonly Part[], reactions = false): YamlValue {
   const skeleton = skeletonOf(parts)
   try {
     const documents = treesOf(skeleton.text)
@@ -55,7 +58,7 @@ export function readYamlParts(parts: readonly Part[]): YamlValue {
     if (second !== undefined) {
       throw yamlErrorAt(skeleton.text, second.at, 'expected a single document in the stream, but found another document')
     }
-    return new SlotConstructor(skeleton).construct(first)
+    return new SlotConstructor(skeleton, reactions ? structureOf(first) : NONE).construct(first)
   } catch (error) {
     if (error instanceof YamlError) throw inTemplate(error, skeleton)
     throw error
@@ -118,7 +121,7 @@ function withoutEmptyLines(text: string, slots: readonly Slot[]): string {
  * The same for JSON: a value that stands where a JSON value is expected becomes that value (a text that is a JSON number, true, false or null
  * is read as such), one inside quotes becomes text.
  */
-export function readJsonParts(parts: readonly Part[], budget: Budget): YamlValue {
+export function readJsonParts(parts: readonly Part[], budget: Budget, reactions = false): YamlValue {
   const slots: Slot[] = []
   const bare = new Set<number>()
   let text = ''
@@ -135,7 +138,7 @@ export function readJsonParts(parts: readonly Part[], budget: Budget): YamlValue
     }
   }
   if (text.trim() === '') return null
-  return withSlots(toNeutral(loadJson(text, budget)) as YamlValue, slots, bare)
+  return withSlots(toNeutral(loadJson(text, budget)) as YamlValue, slots, bare, reactions ? 'whole' : null)
 }
 
 /** Whether a string is open at the end of a piece of JSON. */
@@ -145,19 +148,35 @@ function endsQuoted(json: string, before: boolean): boolean {
   return quoted
 }
 
-function withSlots(value: YamlValue, slots: readonly Slot[], bare: ReadonlySet<number>): YamlValue {
+/** What of an SLS a JSON value stands for (see `structureOf`); null: something within an argument. */
+type Level = 'whole' | 'section' | 'function' | 'parameter' | 'keywords' | null
+
+const BELOW: Readonly<Record<string, Level>> = { whole: 'section', section: 'function' }
+
+function levelOf(level: Level, key: YamlValue): Level {
+  if (level === 'function' || level === 'parameter') return key === 'args' ? 'keywords' : null
+  return BELOW[level ?? ''] ?? null
+}
+
+function withSlots(value: YamlValue, slots: readonly Slot[], bare: ReadonlySet<number>, level: Level): YamlValue {
   if (typeof value === 'string') {
     const index = Number(WHOLE.exec(value)?.[1] ?? -1)
-    if (bare.has(index)) return bareValue(slots[index]!)
+    if (bare.has(index)) {
+      const slot = slots[index]!
+      return level !== null && level !== 'keywords' && !slot.exact && isCollection(slot.value) ? slot.text : bareValue(slot)
+    }
     return value.replace(PLACEHOLDER, (_, slot: string) => slots[Number(slot)]!.text)
   }
-  if (Array.isArray(value)) return value.map(item => withSlots(item as YamlValue, slots, bare))
+  if (Array.isArray(value)) {
+    const inside = level === 'function' || level === 'keywords' ? 'parameter' : null
+    return value.map(item => withSlots(item as YamlValue, slots, bare, inside))
+  }
   if (!(value instanceof Map)) return value
   const filled = new Map<YamlValue, YamlValue>()
   for (const [key, item] of value as Map<YamlValue, YamlValue>) {
     const name = (key as string).replace(PLACEHOLDER, (_, slot: string) => slots[Number(slot)]!.text)
     if (filled.has(name)) throw new TemplateError('yaml', `found conflicting ID '${name}'`)
-    filled.set(name, withSlots(item, slots, bare))
+    filled.set(name, withSlots(item, slots, bare, levelOf(level, key)))
   }
   return filled
 }
@@ -167,19 +186,47 @@ function bareValue(slot: Slot): YamlValue {
   return /^(?:true|false|null|-?(?:0|[1-9]\d{0,15}))$/.test(slot.text) ? (JSON.parse(slot.text) as YamlValue) : slot.text
 }
 
+const NONE: ReadonlySet<YamlNode> = new Set()
+
+/** The places of an SLS in which its structure stands: the whole, sections, functions, their parameters, and the keywords under `args`. */
+function structureOf(root: YamlNode): ReadonlySet<YamlNode> {
+  const sections = valuesOf(root)
+  const functions = sections.flatMap(valuesOf)
+  const parameters = functions.flatMap(itemsOf)
+  const keywords = [...functions, ...parameters].flatMap(node =>
+    node.kind === 'mapping'
+      ? node.pairs.filter(({ key }) => key.kind === 'scalar' && key.text === 'args').flatMap(pair => itemsOf(pair.value))
+      : []
+  )
+  return new Set([root, ...sections, ...functions, ...parameters, ...keywords])
+}
+
+function valuesOf(node: YamlNode): YamlNode[] {
+  return node.kind === 'mapping' ? node.pairs.map(({ value }) => value) : []
+}
+
+function itemsOf(node: YamlNode): YamlNode[] {
+  return node.kind === 'sequence' ? node.items : []
+}
+
 /** Puts values in while a tree becomes a value. */
 class SlotConstructor extends YamlConstructor {
   readonly #slots: readonly Slot[]
+  readonly #structure: ReadonlySet<YamlNode>
 
-  constructor(skeleton: Skeleton) {
+  constructor(skeleton: Skeleton, structure: ReadonlySet<YamlNode>) {
     super(skeleton.text)
     this.#slots = skeleton.slots
+    this.#structure = structure
   }
 
   override scalar(node: YamlScalar, asKey: boolean): YamlValue {
     if (!node.text.includes(MARK)) return super.scalar(node, asKey)
     const whole = node.plain && node.tag === '' ? WHOLE.exec(node.text) : null
-    if (whole !== null) return wholeValue(this.#slots[Number(whole[1])]!, asKey)
+    if (whole !== null) {
+      const slot = this.#slots[Number(whole[1])]!
+      return wholeValue(slot, asKey || (!slot.exact && this.#structure.has(node)))
+    }
     const text = node.text.replace(PLACEHOLDER, (_, index: string) => this.#slots[Number(index)]!.text)
     // the whole is one scalar, whatever stands in it; trimmed as YAML trims plain ones
     return this.resolve(node, node.plain && node.tag === '' ? trimPlain(text) : text)
@@ -192,11 +239,11 @@ function trimPlain(text: string): string {
 }
 
 /** The value of a placeholder that stands alone. A list or dict cannot be a key; there its text stands, as it would be printed. */
-function wholeValue(slot: Slot, asKey: boolean): YamlValue {
+function wholeValue(slot: Slot, asText: boolean): YamlValue {
   const { value } = slot
-  if (slot.exact) return asKey && isCollection(value) ? slot.text : neutral(value)
+  if (slot.exact) return asText && isCollection(value) ? slot.text : neutral(value)
   if (typeof value === 'number' || typeof value === 'bigint' || value instanceof WholeFloat) return value
-  if (!asKey && isCollection(value)) return neutral(value)
+  if (!asText && isCollection(value)) return neutral(value)
   return plainValue(trimPlain(slot.text))
 }
 
