@@ -45,7 +45,7 @@ export const hook: FastifyPluginAsync = async app => {
   )
   app.addContentTypeParser('*', refuseUnlessEmpty)
 
-  const kept = new Map(config.hook_headers.filter(name => !CREDENTIALS.test(name)).map(name => [name.toLowerCase(), titleCase(name)]))
+  const shownAs = headerNames(config.hook_headers)
   const schema = {
     tags: ['events'],
     summary: 'Fire an event from a webhook',
@@ -70,7 +70,7 @@ export const hook: FastifyPluginAsync = async app => {
     const tag = netapiHook(hookPath((request.params as { '*'?: string })['*'] ?? ''))
     checkFire(request.caller, tag)
     checkRoom(app.services)
-    const data = hookData((request.body as HookBody | undefined) ?? NO_BODY, headersOf(request, kept))
+    const data = hookData((request.body as HookBody | undefined) ?? NO_BODY, headersOf(request, shownAs))
     const key = idempotencyKey(request, [tag])
     const { id, duplicate } = await events.fire(tag, data, { source: request.caller.source }, key)
     reply.header('x-event-id', id)
@@ -102,13 +102,21 @@ function hookData({ bytes, value, binary }: HookBody, headers: Record<string, st
   return { body: bytes.toString('utf8'), post: empty ? {} : value, headers }
 }
 
-/** Names in Salt's form (`X-Github-Event`), in the order in which they came, after the address that they came from. */
-function headersOf(request: FastifyRequest, kept: ReadonlyMap<string, string>): Record<string, string> {
-  const headers: Record<string, string> = kept.has('remote-addr') ? { 'Remote-Addr': request.ip } : {}
+/** How a header is called in an event, in Salt's form (`X-Github-Event`); undefined for one that is not kept. `*` in the setting keeps all but credentials. */
+function headerNames(listed: readonly string[]): (name: string) => string | undefined {
+  const kept = new Map(listed.filter(name => !CREDENTIALS.test(name)).map(name => [name.toLowerCase(), titleCase(name)]))
+  if (!listed.includes('*')) return name => kept.get(name)
+  return name => (CREDENTIALS.test(name) ? undefined : titleCase(name))
+}
+
+/** In the order in which they came, after the address that they came from. */
+function headersOf(request: FastifyRequest, shownAs: (name: string) => string | undefined): Record<string, string> {
+  const address = shownAs('remote-addr')
+  const headers: Record<string, string> = address === undefined ? {} : { [address]: request.ip }
   const raw = request.raw.rawHeaders
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!.toLowerCase()
-    const shown = name === 'remote-addr' ? undefined : kept.get(name)
+    const shown = name === 'remote-addr' ? undefined : shownAs(name)
     if (shown !== undefined) headers[shown] = String(request.headers[name])
   }
   return headers

@@ -168,7 +168,8 @@ rest_cherrypy.api_acl:
         'X-Gitlab-Event-UUID',
         'X-Request-Id'
       ],
-      meaning: 'Request headers that a hook event keeps. Credentials and signatures are never kept, listed here or not.'
+      meaning:
+        "Request headers that a hook event keeps; '*': all, as in salt-api. Credentials and signatures are never kept, listed here or not."
     })
   },
   Streams: {

@@ -121,6 +121,18 @@ t.test('only listed headers are kept, and credentials never, listed or not', asy
   t.strictSame((await s.last()).data.headers, { 'X-Github-Event': 'push' })
 })
 
+t.test('with * all headers are kept, as in salt-api, but for credentials', async t => {
+  const s = await server(t, { config: { hook_headers: ['*'] } })
+  const secret = { authorization: 'Basic c2VjcmV0', cookie: 'a=b', 'x-hub-signature': 'sha1=0', 'x-secret-key': 'k' }
+  await s.post('/hook/all', { ...JSON_TYPE, ...secret, 'x-other': '1', 'remote-addr': '9.9.9.9' }, '{}')
+  const { headers } = (await s.last()).data as { headers: Record<string, string> }
+  t.match(headers, { 'Remote-Addr': '127.0.0.1', 'X-Other': '1', 'Content-Type': 'application/json', 'Content-Length': '2' })
+  t.strictSame(
+    Object.keys(headers).filter(name => /auth|cookie|signature|secret/i.test(name)),
+    []
+  )
+})
+
 t.test('bytes that are no text travel as base64, and the event says so', async t => {
   const s = await server(t)
   const bytes = Buffer.from([0x7b, 0xff, 0x00, 0xfe])
