@@ -12,7 +12,7 @@ import { checkStructure, parseJson } from './json.js'
  */
 const BODY_TYPES = {
   json: ['application/json'],
-  yaml: ['application/x-yaml', 'text/yaml', 'application/yaml'],
+  yaml: ['application/x-yaml', 'text/yaml'],
   form: ['application/x-www-form-urlencoded'],
   text: ['text/plain']
 } as const

@@ -5,6 +5,7 @@ import { type TSchema, Type } from 'typebox'
 import { BrineError, brineError, type ErrorCode } from '../errors.js'
 import { saltJson } from '../events/json.js'
 import { errorPage, wantsPage } from './error-page.js'
+import { promiseNoMore } from './security.js'
 
 /** Every refusal has this body; on salt-api's paths a page says the same to who does not ask for JSON (`error-page.ts`). */
 const ErrorAnswer = Type.Object(
@@ -244,7 +245,10 @@ export function answerOptions(app: FastifyInstance, known: PathMethods): void {
   for (const [url, methods] of [...known]) {
     if (methods.has('OPTIONS')) continue
     const allow = METHODS.filter(method => methods.has(method)).join(', ')
-    app.options(url, { schema: { hide: true } as FastifySchema }, (_request, reply) => reply.header('allow', allow).send())
+    app.options(url, { schema: { hide: true } as FastifySchema }, (request, reply) => {
+      promiseNoMore(request, reply, methods)
+      return reply.header('allow', allow).send()
+    })
   }
 }
 
@@ -271,7 +275,10 @@ export default fp(
     app.setErrorHandler(answerError)
     app.setNotFoundHandler((request, reply) => {
       // salt-api answers a preflight of a path that does not exist like all others.
-      if (request.method === 'OPTIONS') return reply.send()
+      if (request.method === 'OPTIONS') {
+        promiseNoMore(request, reply, new Set())
+        return reply.send()
+      }
       throw brineError('NOT_FOUND', request.url.split('?', 1)[0]!.slice(0, 200))
     })
   },

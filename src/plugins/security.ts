@@ -1,5 +1,6 @@
 import cookie from '@fastify/cookie'
 import cors from '@fastify/cors'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
 /**
@@ -23,6 +24,16 @@ const PREFLIGHT = {
   'access-control-max-age': '1400'
 }
 
+/**
+ * For a method that the path does not have nothing is promised; GET and POST salt-api promises everywhere (golden/api section 6). Call it in whatever
+ * answers OPTIONS.
+ */
+export function promiseNoMore(request: FastifyRequest, reply: FastifyReply, methods: ReadonlySet<string>): void {
+  const wished = request.headers['access-control-request-method'] ?? 'GET'
+  if (wished === 'GET' || wished === 'POST' || methods.has(wished)) return
+  for (const name of Object.keys(PREFLIGHT)) reply.removeHeader(name)
+}
+
 /** Cookies, careful headers, and which other sites' pages may call the API. */
 export default fp(
   async app => {
@@ -33,7 +44,8 @@ export default fp(
       reply.headers(HEADERS)
       if (request.method === 'OPTIONS') {
         reply.header('content-type', 'text/html')
-        if (isListed(request.headers.origin)) reply.headers(PREFLIGHT)
+        const asks = request.headers['access-control-request-method'] !== undefined
+        if (asks && isListed(request.headers.origin)) reply.headers(PREFLIGHT)
       }
       done()
     })

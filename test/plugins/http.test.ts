@@ -73,6 +73,21 @@ t.test('only listed origins may call from a browser, with credentials, and a pre
   t.equal(stream.headers['access-control-allow-origin'], 'https://gui.example')
 })
 
+t.test('a preflight promises GET and POST, as in salt-api, and of other methods those that the path has', async t => {
+  const s = await httpServer(t, { config: { cors_origin: ['https://gui.example'] } })
+  const promised = async (url: string, method?: string) => {
+    const headers = { origin: 'https://gui.example', ...(method ? { 'access-control-request-method': method } : {}) }
+    const answer = await s.app.inject({ method: 'OPTIONS', url, headers })
+    t.equal(answer.statusCode, 200)
+    return answer.headers['access-control-allow-methods'] !== undefined
+  }
+  for (const url of ['/run', '/nope']) {
+    for (const method of ['GET', 'POST']) t.equal(await promised(url, method), true, `${method} ${url}`)
+    for (const method of ['DELETE', 'FOO', undefined]) t.equal(await promised(url, method), false, `${method} ${url}`)
+  }
+  t.equal(await promised('/tokens/x', 'DELETE'), true)
+})
+
 t.test('health and readiness follow the store', async t => {
   let failing: string | null = null
   const s = await httpServer(t, {
