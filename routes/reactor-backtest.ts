@@ -7,6 +7,7 @@ import { parseTime } from '../src/hub/position.js'
 import { negotiate } from '../src/plugins/answers.js'
 import { refusals } from '../src/plugins/errors.js'
 import { type BacktestProgress, type BacktestQuestion, Backtests } from '../src/reactor/backtest.js'
+import { optionsOf, type RuleOptions } from '../src/reactor/options.js'
 import type { Services } from '../src/services.js'
 import { seqOf } from './event-of.js'
 import { Candidates, candidatesOf, mayTry } from './reactor-test.js'
@@ -34,6 +35,17 @@ const Question = Type.Object(
   { additionalProperties: false, title: 'ReactorBacktest' }
 )
 const Numbers = Type.Record(Type.String(), Type.Integer())
+const OfRule = Type.Object(
+  {
+    matched: Type.Integer({ description: 'Events with its tag; each was reacted to, is waiting, or was passed over' }),
+    reacted: Type.Integer(),
+    waiting: Type.Integer({ description: 'At the end in a window, in line, or until the rule is active' }),
+    passed: Numbers,
+    calls: Type.Integer(),
+    failed: Type.Integer()
+  },
+  { title: 'BacktestOfRule' }
+)
 const Report = Type.Object(
   {
     done: Type.Boolean({ description: 'False in reports on the way; the last one is the result' }),
@@ -42,7 +54,8 @@ const Report = Type.Object(
     at: Type.String(),
     seconds: Type.Number(),
     counts: Numbers,
-    rules: Type.Record(Type.String(), Numbers),
+    passed: { ...Numbers, description: 'Events that were passed over, by the option that did it, over all rules' },
+    rules: Type.Record(Type.String(), OfRule),
     samples: Type.Optional(Type.Record(Type.String(), Type.Array(Type.Unknown()))),
     partial: Type.Optional(Type.Boolean({ description: 'More was done in some part of the log than was compared' }))
   },
@@ -54,14 +67,16 @@ export const reactorBacktest: FastifyPluginAsyncTypebox = async app => {
   const { services } = app
   const { store, config } = services
   const roots = { fileRoots: config.file_roots, reactorRoots: config.reactor_roots }
-  const backtests = new Backtests({ store, ...roots, maxDepth: config.reactor_max_depth })
+  const backtests = new Backtests({ store, ...roots, maxDepth: config.reactor_max_depth, clock: services.clock })
   const schema = {
     tags: ['reactor'],
     security: TOKEN,
     summary: 'Try rules on the events of the past; nothing is executed',
     description:
       'The rules in use, candidates beside them or in their place (`only`), one `rule`, or a lone SLS text with a `tag`: how many calls they would have ' +
-      'made, examples, mistakes, and what is the same, changed, added and removed against what was done. Answers with reports as it goes (NDJSON, or ' +
+      'made, examples, mistakes, and what is the same, changed, added and removed against what was done. Options count as they do live, by the stamps of the ' +
+      'events: windows (begun before the range, closed after it), rate limits, times; `concurrency` and `breaker` with the lengths and outcomes that the same ' +
+      'calls had, and as calls that succeed at once where they were never made (`counts.unknown`). Answers with reports as it goes (NDJSON, or ' +
       'SSE by `Accept`); as JSON with the result alone. Closing the connection cancels it.',
     body: Question,
     response: {
@@ -118,25 +133,25 @@ async function* reportsOf(services: Services, progress: AsyncGenerator<BacktestP
   let last: BacktestProgress | null = null
   for await (const step of progress) {
     last = step
-    if (step.scanned < step.total && performance.now() - told >= EVERY_MS) {
+    if (!step.done && performance.now() - told >= EVERY_MS) {
       told = performance.now()
       yield report(services, step, false)
     }
   }
-  if (last !== null) yield report(services, last, last.scanned >= last.total)
+  if (last !== null) yield report(services, last, last.done)
 }
 
 function report({ store }: Services, { scanned, total, at, seconds, summary, partial }: BacktestProgress, done: boolean): object {
   const { epoch } = store.events
   const named = (list: readonly { readonly event: number }[]) => list.map(each => ({ ...each, event: eventId(epoch, each.event) }))
   const samples = Object.fromEntries(Object.entries(summary.samples).map(([kind, list]) => [kind, named(list)]))
-  const { counts, rules } = summary
-  const about = { done, scanned, total, at: eventId(epoch, at), seconds: Math.round(seconds * 1000) / 1000, counts, rules }
+  const { counts, passed, rules } = summary
+  const about = { done, scanned, total, at: eventId(epoch, at), seconds: Math.round(seconds * 1000) / 1000, counts, passed, rules }
   return { ...about, ...(done ? { samples } : {}), ...(partial ? { partial } : {}) }
 }
 
 interface Wanted {
-  readonly rules?: Parameters<typeof candidatesOf>[1]['rules'] & {}
+  readonly rules?: NonNullable<Parameters<typeof candidatesOf>[1]['rules']>
   readonly only?: boolean
   readonly sls?: string | Record<string, string>
   readonly tag?: string
@@ -151,21 +166,29 @@ interface Wanted {
 async function questionOf(services: Services, wanted: Wanted): Promise<BacktestQuestion> {
   const lone = typeof wanted.sls === 'string'
   if (lone && wanted.tag === undefined) throw brineError('FIELD_MISSING', 'tag')
-  const { rules: all, texts } = candidatesOf(services, wanted, '')
-  const tagged = lone ? all.map(rule => (rule.id === 'candidate' ? { ...rule, tag: wanted.tag! } : rule)) : all
-  const rules = tagged.filter(rule => rule.enabled && (wanted.rule === undefined || rule.id === wanted.rule))
+  const { rules: all, texts } = candidatesOf(services, wanted, wanted.tag ?? '')
+  const rules = all.filter(rule => rule.enabled && (wanted.rule === undefined || rule.id === wanted.rule))
   if (wanted.rule !== undefined && rules.length === 0) throw brineError('NOT_FOUND', `rule ${wanted.rule.slice(0, 100)}`)
   const compare = wanted.compare ?? !lone
   return {
-    rules: rules.map(({ id, tag, match, sls, source }) => {
-      const known = source === 'candidate' ? null : services.reactor.rules.find(id)
-      return { id, tag, match, sls, ...(known === null ? {} : { when: known.when, active: known.active, outside: known.outside }) }
-    }),
+    rules: rules.map(rule => ({
+      id: rule.id,
+      tag: rule.tag,
+      match: rule.match,
+      sls: rule.sls,
+      ...withDefaults(optionsOf(rule), services)
+    })),
     texts,
     samples: wanted.samples ?? SAMPLES.usual,
     compare: compare ? (wanted.rule === undefined ? {} : { rule: wanted.rule }) : null,
     ...(await rangeOf(services, wanted))
   }
+}
+
+/** The guards of rules without such options of their own: the settings reactor_rate_limit and reactor_breaker. */
+function withDefaults(options: RuleOptions, { reactor }: Services): RuleOptions {
+  const { rate_limit, breaker } = reactor.guards.defaults
+  return { ...options, rate_limit: options.rate_limit ?? rate_limit, breaker: options.breaker ?? breaker }
 }
 
 async function rangeOf(

@@ -1,20 +1,27 @@
 import { type FastifyPluginAsyncTypebox, type Static, Type } from '@fastify/type-provider-typebox'
 import type { Caller } from '../src/auth/caller.js'
 import { brineError, isBrineError } from '../src/errors.js'
-import type { StoredEvent } from '../src/events/event.js'
-import { saltJson } from '../src/events/json.js'
 import { meantMinions } from '../src/jobs/target.js'
 import { refusals } from '../src/plugins/errors.js'
-import { refusalOf } from '../src/reactor/gate.js'
-import { RuleIndex } from '../src/reactor/match.js'
-import type { Rule } from '../src/reactor/rules.js'
-import { reactsTo, tooDeep } from '../src/reactor/scope.js'
+import { detachedGuards } from '../src/reactor/guards.js'
+import { compilePath } from '../src/reactor/match.js'
+import { optionFault, optionsOf } from '../src/reactor/options.js'
+import { pastedEvent } from '../src/reactor/pasted.js'
+import { RULE_FIELD_TYPES } from '../src/reactor/rule-schema.js'
 import { withoutSecretKeys } from '../src/reactor/secrets.js'
-import { asStored, type TrialRule, type TriedCall, tryRules } from '../src/reactor/trial.js'
+import {
+  asStored,
+  type TrialRule,
+  type TriedCall,
+  type TriedEvent,
+  type TriedRule,
+  type TriedWindow,
+  tryEvents
+} from '../src/reactor/trial.js'
+import { openWindows } from '../src/reactor/trial-windows.js'
 import type { Services } from '../src/services.js'
 import { stampOf } from '../src/shared/clock.js'
-import { checkTag } from '../src/tags/tags.js'
-import { visibleEvent } from './event-of.js'
+import { tagsSeenBy, visibleEvent } from './event-of.js'
 import { TOKEN } from './schemas.js'
 
 /** Rules and texts that one request may bring, and how long a text may be: a rule set that people wrote, not a load test. */
@@ -22,20 +29,30 @@ const MAX_CANDIDATES = 1000
 const MAX_TEXTS = 100
 const MAX_TEXT = 1024 * 1024
 
+/** What a rule is shown with and what says nothing about what it does: a rule as it was read may be pasted. */
+const Ignored = Type.Unknown({ description: 'Has no effect here' })
+
 const CandidateRule = Type.Object(
   {
+    ...Type.Partial(Type.Object(RULE_FIELD_TYPES)).properties,
     id: Type.Optional(Type.String({ maxLength: 200, description: 'With the id of a rule that exists it stands in its place' })),
     tag: Type.String({ minLength: 1, maxLength: 1024 }),
-    match: Type.Optional(Type.Union([Type.Literal('glob'), Type.Literal('path')])),
-    sls: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), { minItems: 1, maxItems: 100 })
+    sls: Type.Array(Type.String({ minLength: 1, maxLength: 4096 }), { minItems: 1, maxItems: 100 }),
+    version: Type.Optional(Ignored),
+    source: Type.Optional(Ignored),
+    changed_by: Type.Optional(Ignored),
+    changed: Type.Optional(Ignored)
   },
-  { additionalProperties: true, title: 'CandidateRule' }
+  { additionalProperties: false, title: 'CandidateRule' }
 )
 
 /** Candidates: what is tried although it is not stored. */
 export const Candidates = {
   rules: Type.Optional(
-    Type.Array(CandidateRule, { maxItems: MAX_CANDIDATES, description: 'Rules to try beside those that exist; they need not be stored' })
+    Type.Array(CandidateRule, {
+      maxItems: MAX_CANDIDATES,
+      description: 'Rules to try beside those that exist, with their options, in the order in which they apply; they need not be stored'
+    })
   ),
   only: Type.Optional(Type.Boolean({ description: 'Only the rules given here: a whole configuration in the place of the one in use' })),
   sls: Type.Optional(
@@ -49,6 +66,9 @@ export const Candidates = {
   )
 }
 
+/** Events that are tried together: a window is a matter of some, a history one of a backtest. */
+const MAX_EVENTS = 100
+
 const Pasted = Type.Object(
   { tag: Type.String(), data: Type.Optional(Type.Record(Type.String(), Type.Unknown())) },
   { additionalProperties: false }
@@ -56,6 +76,13 @@ const Pasted = Type.Object(
 const Question = Type.Object(
   {
     event: Type.Optional(Type.Union([Type.String(), Pasted], { description: 'The id of an event on the log, or `{tag, data}`' })),
+    events: Type.Optional(
+      Type.Array(Type.Union([Type.String(), Pasted]), {
+        minItems: 1,
+        maxItems: MAX_EVENTS,
+        description: 'Several of them, one after the other: their times are those of `_stamp` in `data`; without it they come now'
+      })
+    ),
     tag: Type.Optional(Type.String({ description: 'With `data`: the same as `event: {tag, data}`' })),
     data: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
     ...Candidates
@@ -87,54 +114,118 @@ const File = Type.Object({
   skipped: Type.Optional(Type.String()),
   reactions: Type.Array(Type.Object({ section: Type.String(), call: Type.Unknown() }))
 })
-const Answer = Type.Object({
+const Window = Type.Object({
+  key: Type.String({ description: 'The value of `group_by` as JSON; a long one as its hash' }),
+  opens: Type.Boolean({ description: 'The event opens it; else it joins, or is passed over by, one that is open' }),
+  events: Type.Integer(),
+  passed: Type.Integer(),
+  opened: Type.String(),
+  due: Type.String()
+})
+const Option = Type.Object(
+  {
+    option: Type.String({ description: 'An option of the rule; `paused`, `depth`' }),
+    passes: Type.Boolean({ description: 'Whether a reaction may follow now, as far as this one goes' }),
+    reason: Type.String(),
+    window: Type.Optional(Window)
+  },
+  { title: 'OptionEffect' }
+)
+const told = {
+  outcome: Type.String({
+    description:
+      '`reacts`; `waits`: made later (paused, in line, not active); `gathered`: in a window; `passed`: an option passes it over; `blocked`: by a guard; ' +
+      '`fault`: an option has a mistake'
+  }),
+  refusal: Type.Optional(Type.String({ description: 'Why the rule does nothing although its tag matches' })),
+  options: Type.Array(Option, { description: 'What each option of the rule says, in the order in which they are asked' }),
+  sls: Type.Array(File)
+}
+const RuleTried = Type.Object({ rule: Type.String(), tag: Type.String(), source: Type.String(), ...told })
+const WindowTried = Type.Object({
+  rule: Type.String(),
+  tag: Type.String(),
+  key: Type.String(),
+  kind: Type.String(),
+  events: Type.Integer({ description: 'Events in it, with those that a running server has gathered already' }),
+  closes: Type.String({ description: 'When it is closed' }),
+  ...told
+})
+const EventTried = {
   event: Type.Object({ id: Type.Optional(Type.String()), tag: Type.String(), data: Type.Unknown() }),
-  rules: Type.Array(
-    Type.Object({
-      rule: Type.String(),
-      tag: Type.String(),
-      source: Type.String(),
-      refusal: Type.Optional(Type.String({ description: 'Why the rule does nothing although its tag matches' })),
-      sls: Type.Array(File)
-    })
-  ),
-  calls: Type.Array(Call, { description: 'All calls in the order in which they would be made' })
+  rules: Type.Array(RuleTried),
+  windows: Type.Array(WindowTried, {
+    description: 'Windows that are closed: by the event, before it, or (of the last event) when nothing else comes'
+  })
+}
+const Calls = Type.Array(Call, { description: 'All calls in the order in which they would be made' })
+const Answer = Type.Object({
+  ...Type.Partial(Type.Object(EventTried)).properties,
+  events: Type.Optional(Type.Array(Type.Object({ ...EventTried, calls: Calls }), { description: 'Where `events` were asked about' })),
+  calls: Calls
 })
 
-/** POST /reactor/test: what would be done about an event; nothing is executed, planned or written. */
+/** POST /reactor/test: what would be done about events; nothing is executed, planned or written. */
 export const reactorTest: FastifyPluginAsyncTypebox = async app => {
   const { services } = app
   const schema = {
     tags: ['reactor'],
     security: TOKEN,
-    summary: 'Try rules and SLS files on an event; nothing is executed',
+    summary: 'Try rules and SLS files on an event, or on several; nothing is executed',
     description:
-      'An event of the log or one that is given here: which rules match, what their SLS files render to, which calls would be made, and mistakes ' +
-      'with file, line and column. Rules and SLS texts of the request are tried without being stored (that needs the right to change rules).',
+      'Events of the log or such that are given here: which rules match, what each of their options says (conditions and times; the window that is opened ' +
+      'or joined, those that are open now included; whether a pause, rate limit, breaker or line stops it now), what their SLS files render to, which calls ' +
+      'would be made, and mistakes with file, line and column. After the events time passes until their windows are closed. Rules and SLS texts of the ' +
+      'request are tried without being stored (that needs the right to change rules).',
     body: Question,
     response: { 200: Answer, ...refusals(400, 401, 403, 404) }
   }
   app.post('/reactor/test', { schema }, async request => {
     const { body, caller } = request
     mayTry(caller, body)
-    const { id, event } = await eventOf(services, body, caller)
-    const { rules, texts } = candidatesOf(services, body, event.tag)
-    const refusal = ({ id, tag, source }: TrialRule) => {
-      if (!reactsTo({ tag }, event)) return 'the loop guard: the reactor does not react to this event'
-      // A candidate stands for itself: it has no options.
-      const rule = source === 'candidate' ? null : services.reactor.rules.find(id)
-      const refused = rule === null ? null : refusalOf(rule, event)
-      return refused === null ? tooDeep(event, services.config.reactor_max_depth) : 'why' in refused ? refused.why : refused.error
-    }
-    const matching = matchingRules(rules, event.tag)
-    const trial = await tryRules(matching, event, { ...services.reactor.sls, texts, refusal })
-    const data: unknown = JSON.parse(event.json)
-    return {
-      event: { ...(id === null ? {} : { id }), tag: event.tag, data },
-      rules: trial.rules.map(rule => ({ ...rule, sls: rule.sls.map(file => ({ ...file, reactions: file.reactions.map(hidden) })) })),
-      calls: trial.calls.map(call => ({ ...hidden(call), ...minionsOf(services, call) }))
-    } as unknown as Static<typeof Answer>
+    const asked = await eventsOf(services, body, caller)
+    const { rules, texts } = candidatesOf(services, body, asked.length === 1 ? literally(asked[0]!.tag) : '*')
+    const events = asStored(asked)
+    const { reactor, store, config } = services
+    const byId = new Map(rules.map(rule => [rule.id, rule]))
+    const trial = await tryEvents(events, {
+      ...{ ...reactor.sls, texts, rules, maxDepth: config.reactor_max_depth },
+      ...(await openWindows(store.reactions, rules, events, tagsSeenBy(caller))),
+      guards: detachedGuards(id => byId.get(id) ?? null, services.clock, reactor.guards),
+      running: { paused: rule => pauseOf(services, rule), line: (rule, key) => store.reactions.line(rule, key) }
+    })
+    const calls = trial.calls.map(call => ({ ...hidden(call), ...minionsOf(services, call) }))
+    const shown = trial.events.map((tried, i) => shownEvent(asked[i]!, tried))
+    const last = shown[shown.length - 1]!
+    const closed = { ...last, windows: [...last.windows, ...trial.windows.map(shownWindow)] }
+    const { calls: _, ...one } = closed
+    const answer = body.events === undefined ? one : { events: [...shown.slice(0, -1), closed] }
+    return { ...answer, calls } as unknown as Static<typeof Answer>
   })
+}
+
+function shownEvent({ id, tag, json }: Asked, { rules, windows, calls }: TriedEvent) {
+  const data: unknown = JSON.parse(json)
+  const event = { ...(id === undefined ? {} : { id }), tag, data }
+  return { event, rules: rules.map(hiddenFiles), windows: windows.map(shownWindow), calls: calls.map(hidden) }
+}
+
+const shownWindow = (window: TriedWindow) => hiddenFiles(window)
+
+function hiddenFiles<T extends Pick<TriedRule, 'sls'>>(rule: T): T {
+  return { ...rule, sls: rule.sls.map(file => ({ ...file, reactions: file.reactions.map(hidden) })) }
+}
+
+/** Why a rule waits now; null when it does not. */
+function pauseOf({ reactor }: Services, rule: string): string | null {
+  for (const [id, what] of [
+    ['', 'the reactor'],
+    [rule, 'the rule']
+  ] as const) {
+    const { paused } = reactor.guards.shown(id)
+    if (paused !== null) return `${what} was paused by ${paused.by} at ${stampOf(paused.us)}: it is planned and waits`
+  }
+  return null
 }
 
 interface CandidateBody {
@@ -150,43 +241,52 @@ export function mayTry(caller: Caller, { rules, sls }: CandidateBody): void {
     throw brineError('NOT_PERMITTED', caller.user, write ? 'try reactor rules' : 'see reactor rules')
 }
 
-async function eventOf(
-  services: Services,
-  { event, tag, data }: Static<typeof Question>,
-  caller: Caller
-): Promise<{ id: string | null; event: StoredEvent }> {
-  if (typeof event === 'string') return { id: event, event: await visibleEvent(services, event, caller) }
-  const pasted = event ?? (tag === undefined ? undefined : { tag, ...(data === undefined ? {} : { data }) })
-  if (pasted === undefined) throw brineError('FIELD_MISSING', 'event')
-  const fault = checkTag(pasted.tag)
-  if (fault !== null) throw brineError('TAG_INVALID', JSON.stringify(pasted.tag.slice(0, 80)), fault)
-  const stamp = pasted.data !== undefined && '_stamp' in pasted.data ? {} : { _stamp: stampOf(services.clock.nowUs()) }
-  const json = saltJson({ ...pasted.data, ...stamp })
-  return { id: null, event: { ...asStored({ tag: pasted.tag, json }), stampUs: services.clock.nowUs() } }
+type Asked = Parameters<typeof asStored>[0][number] & { readonly id?: string }
+
+/** @throws FIELD_MISSING, FIELD_INVALID, TAG_INVALID, NOT_FOUND */
+async function eventsOf(services: Services, { event, events, tag, data }: Static<typeof Question>, caller: Caller): Promise<Asked[]> {
+  const one = event ?? (tag === undefined ? undefined : { tag, ...(data === undefined ? {} : { data }) })
+  if (events !== undefined && one !== undefined) throw brineError('FIELD_INVALID', 'events', 'cannot stand beside event or tag')
+  const all = events ?? (one === undefined ? [] : [one])
+  if (all.length === 0) throw brineError('FIELD_MISSING', 'event')
+  const asked: Asked[] = []
+  for (const each of all) {
+    if (typeof each === 'string') asked.push({ id: each, ...(await visibleEvent(services, each, caller)) })
+    else asked.push(pastedEvent(each, services.clock.nowUs()))
+  }
+  return asked
 }
 
-/** A rule as it is tried. */
-export type ToTry = Pick<Rule, 'id' | 'tag' | 'sls' | 'match' | 'enabled'> & { readonly source: TrialRule['source'] }
-
-/** The rules that count (those in use, with the candidates in their places or behind them) and the texts of files. */
+/** The rules that count (those in use, with the candidates in their places or behind them) and the texts of files. `loneTag`: for a text without rules. @throws FIELD_INVALID */
 export function candidatesOf(
   { reactor }: Pick<Services, 'reactor'>,
   { rules = [], only = false, sls }: CandidateBody,
-  tag: string
-): { rules: readonly ToTry[]; texts: ReadonlyMap<string, string> } {
+  loneTag: string
+): { rules: readonly TrialRule[]; texts: ReadonlyMap<string, string> } {
   const texts = new Map(typeof sls === 'object' ? Object.entries(sls) : [])
-  const given: ToTry[] = rules.map(({ id, tag, match = 'glob', sls }, i) => {
-    return { id: id ?? `candidate-${i + 1}`, tag, match, sls, enabled: true, source: 'candidate' }
-  })
+  const given = rules.map(candidate)
   if (typeof sls === 'string') {
     texts.set(LONE, sls)
-    given.push({ id: 'candidate', tag: literally(tag), match: 'glob', sls: [LONE], enabled: true, source: 'candidate' })
+    given.push(candidate({ id: 'candidate', tag: loneTag, sls: [LONE] }, 0))
   }
   const places = new Map(given.map(rule => [rule.id, rule]))
-  const kept = only || typeof sls === 'string' ? [] : reactor.rules.all()
+  if (places.size < given.length) {
+    const twice = given.findIndex(rule => places.get(rule.id) !== rule)
+    throw brineError('FIELD_INVALID', `rules[${twice}].id`, `is given twice: '${given[twice]!.id}'`)
+  }
+  const kept: readonly TrialRule[] = only || typeof sls === 'string' ? [] : reactor.rules.all()
   const replaced = kept.map(rule => places.get(rule.id) ?? rule)
   const known = new Set(kept.map(rule => rule.id))
   return { rules: [...replaced, ...given.filter(rule => !known.has(rule.id))], texts }
+}
+
+/** @throws FIELD_INVALID naming the rule and its field */
+function candidate(given: Static<typeof CandidateRule>, i: number): TrialRule {
+  const { id = `candidate-${i + 1}`, tag, match = 'glob', sls, enabled = true } = given
+  const fault = optionFault(given)
+  if (fault !== null) throw brineError('FIELD_INVALID', `rules[${i}].${fault.field}`, fault.reason)
+  if (match === 'path') compilePath(tag)
+  return { ...optionsOf(given as Parameters<typeof optionsOf>[0]), id, version: 0, tag, match, sls, enabled, source: 'candidate' }
 }
 
 /** How a text without a file of its own is called. */
@@ -195,14 +295,6 @@ const LONE = '(given)'
 /** A glob that means this tag and no other. */
 function literally(tag: string): string {
   return tag.replace(/[*?[]/g, '[$&]')
-}
-
-/** The enabled rules that match a tag, in their order. @throws FIELD_INVALID for a pattern that is none */
-function matchingRules(rules: readonly ToTry[], tag: string): readonly ToTry[] {
-  const index = new RuleIndex()
-  for (const rule of rules) index.add(rule as Rule)
-  const found = new Set<unknown>(index.matching(tag))
-  return rules.filter(rule => found.has(rule))
 }
 
 function hidden<T extends { readonly call: unknown }>(reaction: T): T {

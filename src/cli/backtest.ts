@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { brineError } from '../errors.js'
+import { givenOptions } from '../reactor/options.js'
 import { reactorItems } from '../reactor/reactor.js'
 import { readConfigRules } from '../reactor/rules.js'
 import { connect, type RemoteOptions } from './client.js'
@@ -60,7 +61,7 @@ function candidatesOf(terminal: Terminal, options: BacktestOptions): object {
   }
   if (options.config === undefined) return {}
   const rules = readConfigRules(reactorItems(load(terminal, options, {}, true).config.reactor))
-  return { rules: rules.map(({ id, tag, match, sls }) => ({ id, tag, match, sls })), only: true }
+  return { rules: rules.map(rule => ({ id: rule.id, tag: rule.tag, match: rule.match, sls: rule.sls, ...givenOptions(rule) })), only: true }
 }
 
 function textOf(terminal: Terminal, name: string): string {

@@ -449,15 +449,20 @@ function addReactor(program: Command, context: Context): void {
 
   const test = formatted(remote(reactor.command('test [tag] [name=value...]')))
     .description(
-      'what would be done about an event, by the rules of the configuration, or of a server (--url, --data, --event); nothing is executed'
+      'what would be done about an event, or several, by the rules of the configuration, or of a server (--url, --data, --event), and what each ' +
+        'option of the rules says; nothing is executed'
     )
     .option('-c, --config <file>', 'configuration file or directory; repeatable (BRINE_CONFIG); ./brine.yaml by default', several)
     .option('--json <object>', "the event's data as JSON")
     .option('--event <id>', "an event of the server's log instead of a tag and data")
+    .option(
+      '--events <file>',
+      'several events instead, one after the other: JSON, a list or one in each line; - reads stdin. Times are those of _stamp'
+    )
     .option('--sls <file>', 'try this SLS file on the event, whatever the rules say; repeatable', several)
   examples(
     test,
-    'brine reactor test salt/netapi/hook/ci/build --json \'{"post": {"status": "ok"}}\'\nbrine reactor test -c /etc/salt myco/deploy app=shop\nbrine reactor test --event 1a2b3c4d-42 --sls new.sls'
+    'brine reactor test salt/netapi/hook/ci/build --json \'{"post": {"status": "ok"}}\'\nbrine reactor test -c /etc/salt myco/deploy app=shop\nbrine reactor test --event 1a2b3c4d-42 --sls new.sls\nbrine reactor test -c brine.yaml --events burst.json'
   )
   does(test, context, async (tag: never, texts: never, options: never) =>
     (await import('./reactor-test.js')).test(terminal, tag, texts, options)

@@ -90,7 +90,7 @@ export class Minion {
   readonly #closing = new AbortController()
   /** Nor any patience with those that run. */
   readonly #killing = new AbortController()
-  readonly #jobs = new Set<Promise<void>>()
+  readonly #jobs = new Set<Promise<unknown>>()
   #unlock: (() => Promise<void>) | null = null
   #spool: Spool | null = null
   #journal: JobJournal | null = null
@@ -115,8 +115,8 @@ export class Minion {
     return this.#bus
   }
 
-  /** Runs a function for the minion itself (a reaction); nothing is returned to anybody. */
-  runLocal(fun: string, arg: readonly unknown[]): Promise<void> {
+  /** Runs a function for the minion itself (a reaction); nothing is returned to anybody. Whether it succeeded. */
+  runLocal(fun: string, arg: readonly unknown[]): Promise<boolean> {
     return this.#runOwn({ fun, arg }, null)
   }
 
@@ -218,7 +218,7 @@ export class Minion {
     this.#readSchedulePillar()
     const { startup } = this.#o
     if (!startup || this.#closing.signal.aborted) return
-    const run = this.#runOwn({ fun: startup.fun, arg: startup.arg }, {}).finally(() => this.#jobs.delete(run))
+    const run: Promise<unknown> = this.#runOwn({ fun: startup.fun, arg: startup.arg }, {}).finally(() => this.#jobs.delete(run))
     this.#jobs.add(run)
   }
 
@@ -232,8 +232,8 @@ export class Minion {
     for (const fun of [entry.function].flat()) await this.#runOwn({ fun: String(fun), arg }, fields, name)
   }
 
-  /** Runs a job that nobody sent. `fields`: what its return says besides; null: it returns nothing. */
-  async #runOwn({ fun, arg }: { fun: string; arg: readonly unknown[] }, fields: Grains | null, schedule?: string): Promise<void> {
+  /** Runs a job that nobody sent. `fields`: what its return says besides; null: it returns nothing. Whether it succeeded. */
+  async #runOwn({ fun, arg }: { fun: string; arg: readonly unknown[] }, fields: Grains | null, schedule?: string): Promise<boolean> {
     const jid = this.#jids.next()
     const { id } = this.#o
     const funArgs = unmarked(arg)
@@ -243,9 +243,11 @@ export class Minion {
     const outcome = await this.#runner!.execute(job, own => {
       pid = own
     })
-    if (outcome === null || fields === null || this.#masterless) return
+    const succeeded = outcome?.success === true && outcome.retcode === 0
+    if (outcome === null || fields === null || this.#masterless) return succeeded
     const sent = { jid, ...outcome, ...fields, ...(schedule === undefined ? {} : { pid, arg: funArgs, tgt_type: 'glob', tgt: id }) }
     await this.#keep({ kind: 'return', return: sent })
+    return succeeded
   }
 
   async #stop(): Promise<void> {

@@ -6,10 +6,13 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { brineError } from '../errors.js'
 import type { Seq, StoredEvent } from '../events/event.js'
+import type { Clock } from '../shared/clock.js'
 import type { ReactionRecord, Store, TagFilter } from '../store/store.js'
-import type { BacktestRule, DoneCall, Summary } from './backtest-page.js'
+import type { BacktestRule, Summary } from './backtest-page.js'
 import type { Page, PageAnswer, ThreadData } from './backtest-thread.js'
-import type { ReactionCall } from './compiled.js'
+import type { DoneCall } from './ledger.js'
+import { durationUs, NO_OPTIONS, type RuleOptions } from './options.js'
+import { gatheringOf } from './windows.js'
 
 export interface BacktestQuestion {
   /** In the order in which they apply. */
@@ -19,6 +22,7 @@ export interface BacktestQuestion {
   /** Excluded, included. */
   readonly after: Seq
   readonly upTo: Seq
+  /** Where the range begins and ends in time, if that was asked; else the stamps of its events tell. */
   readonly fromUs?: number
   readonly untilUs?: number
   readonly samples: number
@@ -34,18 +38,21 @@ export interface BacktestProgress {
   readonly at: Seq
   readonly seconds: number
   readonly summary: Summary
+  /** It is the result: nothing follows. */
+  readonly done: boolean
   /** More was done about some part of the log than was compared. */
   readonly partial: boolean
 }
 
 export interface BacktestOptions {
   readonly store: {
-    readonly events: Pick<Store['events'], 'read'>
+    readonly events: Pick<Store['events'], 'read' | 'head' | 'oldest' | 'seqBefore'>
     readonly reactions: Pick<Store['reactions'], 'list'>
   }
   readonly fileRoots: Readonly<Record<string, readonly string[]>>
   readonly reactorRoots?: readonly string[]
   readonly maxDepth: number
+  readonly clock: Pick<Clock, 'nowUs'>
 }
 
 /** Each keeps a thread busy; an operator has one question at a time. */
@@ -54,8 +61,11 @@ const MAX_RUNNING = 2
 const WINDOW = 50_000
 /** Pages that wait in the thread while the next one is read. */
 const IN_FLIGHT = 2
-/** Reactions of a window that are compared. */
-const MAX_DONE = 10_000
+/** Reactions to the events of a page that are compared, and how many are asked for at a time. */
+const MAX_DONE = 100_000
+const DONE_AT_A_TIME = 10_000
+/** Windows are begun so many times their length before the range: they are as they were when there was a pause in between. */
+const LEAD = 2
 /** With more tags than this the filter costs more than it saves. */
 const MAX_TAGS = 100
 /** What a thread's heap may grow to: templates are bounded to some megabytes each. */
@@ -76,47 +86,45 @@ export class Backtests {
   async *run(question: BacktestQuestion, signal: AbortSignal): AsyncGenerator<BacktestProgress> {
     if (this.#running >= MAX_RUNNING) throw brineError('TOO_MANY', 'backtests at the same time')
     this.#running++
-    const thread = this.#thread(question)
+    let thread: Thread | null = null
     try {
-      yield* this.#windows(question, thread, signal)
+      const range = await this.#rangeOf(question)
+      thread = this.#thread(question, range)
+      yield* this.#parts(question, range, thread, signal)
     } finally {
       this.#running--
-      await thread.end()
+      await thread?.end()
     }
   }
 
-  async *#windows(question: BacktestQuestion, thread: Thread, signal: AbortSignal): AsyncGenerator<BacktestProgress> {
-    const { after, upTo, compare } = question
+  async *#parts(question: BacktestQuestion, range: Range, thread: Thread, signal: AbortSignal): AsyncGenerator<BacktestProgress> {
+    const { after, upTo } = question
     const began = performance.now()
     const total = Math.max(0, upTo - after)
     let partial = false
-    let summary = await thread.page({ events: [], done: [] })
-    for (let from = after; from < upTo && !signal.aborted; from += WINDOW) {
-      const to = Math.min(from + WINDOW, upTo)
-      const done = compare === null ? [] : await this.#done(from, to, compare)
-      partial ||= done.length >= MAX_DONE
+    for (let from = range.from; from < range.to && !signal.aborted; from += WINDOW) {
+      const to = Math.min(from + WINDOW, range.to)
       for await (const page of this.#pages(question, from, to)) {
         if (signal.aborted) return
-        await thread.put({ events: page.events, done: doneAbout(done, page.after, page.last) })
+        const done = await this.#done(question, page)
+        partial ||= done.length >= MAX_DONE
+        await thread.put({ events: page.events, done, upTo: page.last, last: false })
       }
-      summary = await thread.settled(summary)
-      yield { scanned: to - after, total, at: to, seconds: (performance.now() - began) / 1000, summary, partial }
+      const summary = await thread.settled()
+      const at = Math.min(Math.max(to, after), upTo)
+      const seconds = (performance.now() - began) / 1000
+      if (to < range.to) yield { scanned: at - after, total, at, seconds, summary, partial, done: false }
     }
-    if (total === 0) yield { scanned: 0, total, at: upTo, seconds: 0, summary, partial }
+    if (signal.aborted) return
+    const summary = await thread.page({ events: [], done: [], upTo, last: true })
+    yield { scanned: total, total, at: upTo, seconds: (performance.now() - began) / 1000, summary, partial, done: true }
   }
 
-  /** Matching events of a window, and which part of it each page stands for. */
-  async *#pages(
-    question: BacktestQuestion,
-    after: Seq,
-    upTo: Seq
-  ): AsyncGenerator<{ events: readonly StoredEvent[]; after: Seq; last: Seq }> {
-    const { fromUs, untilUs } = question
-    const filter = filterOf(question.rules)
-    const times = { ...(fromUs === undefined ? {} : { fromUs }), ...(untilUs === undefined ? {} : { untilUs }) }
+  /** Matching events of a part of the log, and what each page stands for. */
+  async *#pages({ rules }: BacktestQuestion, after: Seq, upTo: Seq): AsyncGenerator<Part & { readonly events: readonly StoredEvent[] }> {
     let reached = after
-    if (question.rules.length > 0) {
-      for await (const events of this.#o.store.events.read({ after, upTo, filter, ...times })) {
+    if (rules.length > 0) {
+      for await (const events of this.#o.store.events.read({ after, upTo, filter: filterOf(rules) })) {
         const last = events[events.length - 1]!.seq
         yield { events, after: reached, last }
         reached = last
@@ -125,28 +133,72 @@ export class Backtests {
     if (reached < upTo) yield { events: [], after: reached, last: upTo }
   }
 
-  async #done(after: Seq, upTo: Seq, { rule }: { rule?: string }): Promise<DoneCall[]> {
-    const found = await this.#o.store.reactions.list({
-      fromEvent: after + 1,
-      untilEvent: upTo,
-      limit: MAX_DONE,
-      ...(rule === undefined ? {} : { rule })
-    })
-    return found.map(doneCall)
+  /** What was done about the events of a part of the range. */
+  async #done({ after, upTo, compare }: BacktestQuestion, part: Part): Promise<DoneCall[]> {
+    const within = { fromEvent: Math.max(after, part.after) + 1, untilEvent: Math.min(upTo, part.last) }
+    if (compare === null || within.fromEvent > within.untilEvent) return []
+    const about = { ...within, limit: DONE_AT_A_TIME, ...(compare.rule === undefined ? {} : { rule: compare.rule }) }
+    const found: DoneCall[] = []
+    for (let before: number | undefined; found.length < MAX_DONE; ) {
+      const some = await this.#o.store.reactions.list({ ...about, ...(before === undefined ? {} : { before }) })
+      found.push(...some.map(doneCall))
+      if (some.length < DONE_AT_A_TIME) break
+      before = some[some.length - 1]!.id
+    }
+    return found
   }
 
-  #thread({ rules, texts, samples, compare }: BacktestQuestion): Thread {
+  /** What is read around the range, so that windows are filled before it and closed after it, and when time stands still. */
+  async #rangeOf({ rules, after, upTo, fromUs, untilUs }: BacktestQuestion): Promise<Range> {
+    const { events } = this.#o.store
+    const longestUs = Math.max(0, ...rules.map(longestOf))
+    const nowUs = this.#o.clock.nowUs()
+    const [head, oldest] = await Promise.all([events.head(), events.oldest()])
+    const endUs = Math.min(nowUs, upTo >= head ? nowUs : (untilUs ?? (await this.#stampOf(upTo))) + longestUs)
+    if (longestUs === 0 || after >= upTo) return { from: after, to: upTo, endUs }
+    const beginUs = after < oldest ? Number.NEGATIVE_INFINITY : (fromUs ?? (await this.#stampOf(after)))
+    const from = beginUs === Number.NEGATIVE_INFINITY ? after : Math.min(after, await events.seqBefore(beginUs - LEAD * longestUs))
+    const to = upTo >= head ? upTo : Math.max(upTo, await events.seqBefore(endUs + 1))
+    return { from: Math.max(from, Math.min(after, oldest - 1)), to, endUs }
+  }
+
+  /** The stamp of an event, or of the next one that is kept; now when there is none. */
+  async #stampOf(seq: Seq): Promise<number> {
+    const { events } = this.#o.store
+    for await (const [event] of events.read({ after: seq - 1, upTo: await events.head(), limit: 1 })) return event!.stampUs
+    return this.#o.clock.nowUs()
+  }
+
+  #thread({ rules, texts, samples, compare, after, upTo }: BacktestQuestion, { endUs }: Range): Thread {
     const { fileRoots, reactorRoots = [], maxDepth } = this.#o
-    return new Thread({ rules, texts: [...texts], facts: { fileRoots, reactorRoots }, maxDepth, samples, compare: compare !== null })
+    const facts = { fileRoots, reactorRoots }
+    return new Thread({ rules, texts: [...texts], facts, maxDepth, after, upTo, endUs, samples, compare: compare !== null })
   }
 }
 
-function doneCall({ event, section, call }: ReactionRecord): DoneCall {
-  return { event, section, call: call as ReactionCall }
+/** Positions of the log. `after` is excluded. */
+interface Part {
+  readonly after: Seq
+  readonly last: Seq
 }
 
-function doneAbout(done: readonly DoneCall[], after: Seq, upTo: Seq): DoneCall[] {
-  return done.filter(({ event }) => event > after && event <= upTo)
+/** What is read, `from` excluded, and the time (microseconds) by which what is not due still waits. */
+interface Range {
+  readonly from: Seq
+  readonly to: Seq
+  readonly endUs: number
+}
+
+function doneCall({ event, rule, section, call, state, error, plannedUs, changedUs }: ReactionRecord): DoneCall {
+  return { event, rule, section, call, state, error, plannedUs, changedUs }
+}
+
+/** How long an event may matter to what comes after it; microseconds. */
+function longestOf(given: BacktestRule): number {
+  const rule: RuleOptions = { ...NO_OPTIONS, ...given }
+  const gathering = gatheringOf(rule)
+  const ofWindow = gathering === null ? 0 : Number.isFinite(gathering.maxUs) ? gathering.maxUs : gathering.periodUs
+  return Math.max(ofWindow, rule.rate_limit === null ? 0 : durationUs(rule.rate_limit.per)!)
 }
 
 /** Only events that some rule can match leave the reading thread. Path patterns are matched later. */
@@ -160,7 +212,7 @@ class Thread {
   readonly #worker: Worker
   readonly #waiting: { resolve: (summary: Summary) => void; reject: (error: Error) => void }[] = []
   #pages: Promise<Summary>[] = []
-  #last: Summary | null = null
+  #last: Promise<Summary> | null = null
 
   constructor(data: ThreadData) {
     this.#worker = new Worker(new URL('./backtest-thread.js', import.meta.url), {
@@ -189,15 +241,17 @@ class Thread {
 
   /** Hands over a page; waits while too many are on their way. */
   async put(page: Page): Promise<void> {
-    this.#pages.push(this.page(page))
-    if (this.#pages.length > IN_FLIGHT) this.#last = await this.#pages.shift()!
+    this.#last = this.page(page)
+    this.#pages.push(this.#last)
+    if (this.#pages.length > IN_FLIGHT) await this.#pages.shift()!
   }
 
   /** The summary when all pages are done. */
-  async settled(otherwise: Summary): Promise<Summary> {
-    for (const page of this.#pages) this.#last = await page
+  async settled(): Promise<Summary> {
+    const last = this.#last ?? this.page({ events: [], done: [], upTo: 0, last: false })
+    await Promise.all(this.#pages)
     this.#pages = []
-    return this.#last ?? otherwise
+    return last
   }
 
   async end(): Promise<void> {

@@ -133,6 +133,18 @@ export class Guards {
     }
   }
 
+  /** What counts for rules that have none of their own. */
+  get defaults(): GuardsOptions['defaults'] {
+    return this.#o.defaults
+  }
+
+  /** Takes over what others know now. */
+  copy(of: Guards): void {
+    for (const [rule, body] of of.#bodies) this.#bodies.set(rule, body)
+    for (const [rule, rate] of of.#rates) this.#rates.set(rule, rate)
+    for (const [rule, failures] of of.#failures) this.#failures.set(rule, failures)
+  }
+
   /** Whether a rule is paused; without an id: the whole reactor. */
   paused(rule: string = ALL): boolean {
     return this.#bodies.get(rule)?.paused !== undefined
@@ -332,6 +344,16 @@ export class Guards {
 
 function withinUs({ within = MINUTE_US / 1e6 }: NonNullable<RuleOptions['breaker']>): number {
   return durationUs(within)!
+}
+
+/** Guards that keep nothing and tell nobody: for what only tries. `of`: begins as those guards are now. */
+export function detachedGuards(ruleOf: GuardsOptions['ruleOf'], clock: Clock, of?: Guards): Guards {
+  const store = { states: async () => [], control: async () => {}, failures: async () => [] }
+  const prepare: EventLog['prepare'] = (tag, _, { source, cause = null }) => ({ tag, json: '{}', stampUs: 0, source, cause })
+  const defaults = of?.defaults ?? { rate_limit: null, breaker: null }
+  const guards = new Guards({ store, events: { prepare }, clock, ruleOf, rules: () => [], defaults, log: { warn: () => {} } })
+  if (of !== undefined) guards.copy(of)
+  return guards
 }
 
 function after(seq: Seq, cause: Cause | null): Cause {

@@ -66,6 +66,16 @@ export const NO_OPTIONS = {
 
 export const OPTION_NAMES = Object.keys(NO_OPTIONS) as (keyof RuleOptions)[]
 
+/** The options of a rule, each that it does not have as null. */
+export function optionsOf(rule: Partial<RuleOptions>): RuleOptions {
+  return Object.fromEntries(OPTION_NAMES.map(name => [name, rule[name] ?? null])) as unknown as RuleOptions
+}
+
+/** Only the options that a rule has: as a request, or a file, says them. */
+export function givenOptions(rule: RuleOptions): Partial<RuleOptions> {
+  return Object.fromEntries(OPTION_NAMES.filter(name => rule[name] !== null).map(name => [name, rule[name]]))
+}
+
 /** Expressions are a line, not a program. */
 const MAX_EXPRESSION = 2000
 const MAX_TIMES = 50

@@ -2,14 +2,14 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { NewEvent, Seq, StoredEvent } from '../events/event.js'
 import type { Clock } from '../shared/clock.js'
 import type { NewPlan, PlanChanges, Store } from '../store/store.js'
-import { Conditions, type Resting } from './conditions.js'
+import { Conditions } from './conditions.js'
+import { Decider, type Decision } from './decide.js'
 import type { ReactorErrors } from './errors.js'
 import { isActive } from './gate.js'
 import type { Guards } from './guards.js'
 import type { Rule, Rules } from './rules.js'
-import { reactsTo, tooDeep } from './scope.js'
 import { isGlob, type SlsFiles } from './sources.js'
-import { type Fired, Windows } from './windows.js'
+import { Windows } from './windows.js'
 
 export interface PlannerOptions {
   readonly store: {
@@ -60,6 +60,7 @@ export class Planner {
   #wake: (() => void) | null = null
   #timer: NodeJS.Timeout | null = null
   readonly #windows = new Windows()
+  readonly #decider: Decider<Rule>
   /** Rules with plans that wait until the rule is active. */
   readonly #inactive = new Set<string>()
   /** Resolves when the next look at log and clock is over. */
@@ -68,11 +69,11 @@ export class Planner {
   /** What is in memory may not be what is in the store. */
   #astray = false
 
-  readonly #conditions: Conditions
-
   constructor(options: PlannerOptions) {
     this.#o = options
-    this.#conditions = new Conditions(() => options.clock.nowUs() / 1000)
+    const { rules, guards, maxDepth, clock } = options
+    const conditions = new Conditions(() => clock.nowUs() / 1000)
+    this.#decider = new Decider({ windows: this.#windows, guards, conditions, maxDepth, find: id => rules.find(id) })
   }
 
   /** Events committed and not matched yet. */
@@ -212,8 +213,6 @@ export class Planner {
       await turn()
       from = performance.now()
     }
-    const last = events[events.length - 1]
-    if (last !== undefined) await this.#fire(this.#windows.due(last.stampUs), batch)
     // Where nothing but the cursor moves, it is written now and then.
     if (!batch.isEmpty || this.#windows.changed || this.#o.guards.changed) await this.#write(batch, upTo)
     this.#planned = upTo
@@ -221,64 +220,58 @@ export class Planner {
 
   /** The same SLS file reached by several rules is rendered once, as in Salt: for the first of them. */
   async #match(event: StoredEvent, batch: Batch): Promise<void> {
+    // By the time of events, whether they are seen one by one or after a backlog.
+    for (const decision of this.#decider.due(event.stampUs)) await this.#take(decision, new Set(), batch)
     const rules = this.#o.rules.matching(event.tag)
     if (rules.length === 0) return
     const seen = new Set<string>()
-    for (const rule of rules) if (reactsTo(rule, event)) await this.#judge(rule, event, seen, batch)
+    for (const decision of this.#decider.event(rules, event)) await this.#take(decision, seen, batch)
   }
 
-  async #judge(rule: Rule, event: StoredEvent, seen: Set<string>, batch: Batch): Promise<void> {
-    const deep = tooDeep(event, this.#o.maxDepth)
-    if (deep !== null) return this.#stop(rule, event, { error: deep, blocked: 'depth' }, batch)
-    const verdict = this.#conditions.judge(rule, event, this.#windows)
-    if (verdict.kind === 'nothing') return
-    if (verdict.kind === 'resting') return this.#rests(rule, event, verdict, batch)
-    if (verdict.kind === 'fault') return this.#stop(rule, event, { error: verdict.error }, batch)
-    await this.#fire(verdict.fired, batch)
-    if (verdict.kind === 'gathered') return
-    const { stopped, events } = this.#o.guards.pass(rule, event)
-    batch.events.push(...events)
+  async #take(decision: Decision<Rule>, seen: Set<string>, batch: Batch): Promise<void> {
+    if (decision.kind === 'dead') return this.#stop(decision, batch)
+    if (decision.kind === 'window') return this.#fire(decision, batch)
+    if (decision.kind === 'resting') return this.#rests(decision, batch)
+    if (decision.kind !== 'react') return
+    const { rule, event, inactive, slot, stopped, told } = decision
+    batch.events.push(...told)
     if (stopped !== null) {
       const { blocked, error } = stopped
       batch.events.push(...stopped.events)
       await this.#add(rule, event.seq, { blocked, error }, new Set(), batch)
       return
     }
-    const more = { held: verdict.inactive ? ('inactive' as const) : null, slot: slotOf(rule, verdict.slot) }
-    if (verdict.inactive) this.#inactive.add(rule.id)
+    const more = { held: inactive ? ('inactive' as const) : null, slot: slotOf(rule, slot) }
+    if (inactive) this.#inactive.add(rule.id)
     const before = batch.plans.length
     await this.#add(rule, event.seq, more, seen, batch)
     if (batch.plans.length > before) batch.reacting.add(event)
   }
 
   /** A dead letter from the beginning, and the event that tells of it. */
-  async #stop(rule: Rule, event: StoredEvent, about: Pick<NewPlan, 'error' | 'blocked'>, batch: Batch): Promise<void> {
-    const error = about.error ?? ''
+  async #stop({ rule, event, option, error }: Extract<Decision<Rule>, { kind: 'dead' }>, batch: Batch): Promise<void> {
+    const about: Partial<NewPlan> = { error, ...(option === 'depth' ? { blocked: option } : {}) }
     for (const sls of await this.#add(rule, event.seq, about, new Set(), batch)) {
       batch.events.push(...this.#o.errors.about({ rule: rule.id, sls, state: 'dead', attempts: 0, error }, event))
     }
   }
 
   /** A dead letter because the rule's expressions rest; told of once. */
-  async #rests(rule: Rule, event: StoredEvent, { first, seconds, why }: Resting, batch: Batch): Promise<void> {
-    const error = `blocked: quarantined, ${why}; they are tried again in ${seconds} s, or once the rule is another`
+  async #rests({ rule, event, resting, error }: Extract<Decision<Rule>, { kind: 'resting' }>, batch: Batch): Promise<void> {
+    const { first, seconds, why } = resting
     await this.#add(rule, event.seq, { blocked: 'quarantine', error }, new Set(), batch)
     if (first) batch.events.push(this.#o.guards.told(rule.id, { blocked: 'quarantine', reason: why, rest: seconds }, event))
   }
 
-  /** Plans for windows that are closed. */
-  async #fire(fired: readonly Fired[], batch: Batch): Promise<void> {
-    for (const { rule: id, version, sls, first, last, stampUs, slot } of fired) {
-      const rule = this.#o.rules.find(id)
-      // What was gathered for a rule that is gone, or switched off, is still reacted to, once.
-      const as = rule?.enabled ? rule : { id, version, sls }
-      const passed =
-        rule === null ? { stopped: null, events: [] } : this.#o.guards.pass(rule, { seq: last, stampUs, tag: rule.tag, cause: null })
-      batch.events.push(...passed.events, ...(passed.stopped?.events ?? []))
-      const about = passed.stopped === null ? { slot: rule === null ? null : slotOf(rule, slot) } : passed.stopped
-      const { blocked, error, slot: line } = about as Partial<NewPlan>
-      await this.#add(as, last, { gathered: first, blocked: blocked ?? null, error: error ?? null, slot: line ?? null }, new Set(), batch)
-    }
+  /** A plan for a window that is closed. */
+  async #fire({ rule, fired, stopped, told }: Extract<Decision<Rule>, { kind: 'window' }>, batch: Batch): Promise<void> {
+    const { rule: id, version, sls, first, last, slot } = fired
+    // What was gathered for a rule that is gone, or switched off, is still reacted to, once.
+    const as = rule?.enabled ? rule : { id, version, sls }
+    batch.events.push(...told, ...(stopped?.events ?? []))
+    const about =
+      stopped === null ? { slot: rule === null ? null : slotOf(rule, slot) } : { blocked: stopped.blocked, error: stopped.error }
+    await this.#add(as, last, { gathered: first, ...about }, new Set(), batch)
   }
 
   /** A plan per file; returns the files. */
@@ -305,10 +298,10 @@ export class Planner {
 
   /** What is due although nothing happens: windows whose time is over, rules that are active again. */
   async #byTheClock(nowUs: number): Promise<void> {
-    const fired = this.#windows.due(nowUs)
-    if (fired.length > 0 || this.#windows.changed) {
+    const due = this.#decider.due(nowUs)
+    if (due.length > 0 || this.#windows.changed) {
       const batch = new Batch()
-      await this.#fire(fired, batch)
+      for (const decision of due) await this.#take(decision, new Set(), batch)
       await this.#write(batch, this.#planned)
     }
     for (const id of this.#inactive) {

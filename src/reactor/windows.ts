@@ -10,10 +10,20 @@
  */
 import type { Seq, StoredEvent } from '../events/event.js'
 import type { PlanChanges, ReactionStore, WindowRecord } from '../store/store.js'
+import { DueTimes } from './due-times.js'
 import { durationUs, MAX_THRESHOLD, type RuleOptions } from './options.js'
 
-/** Windows open at a time, of one rule and of all. For another one that was opened first is closed early: what it gathered is reacted to now. */
-export const MAX_WINDOWS = { ofRule: 10_000, ofAll: 50_000 }
+/** How much may be gathered at a time. */
+export interface WindowLimits {
+  /** Windows of one rule and of all. */
+  readonly ofRule: number
+  readonly ofAll: number
+  /** Bytes of the events in all windows: where these are kept in memory. */
+  readonly bytes: number
+}
+
+/** For a window beyond these the one that was opened first is closed early: what it gathered is reacted to now. Their events are on disk. */
+export const MAX_WINDOWS: WindowLimits = { ofRule: 10_000, ofAll: 50_000, bytes: Number.POSITIVE_INFINITY }
 /**
  * Bytes of the events of one window: a rendering has them all in memory. At the limit (and at MAX_THRESHOLD events) the window is closed early; one
  * that accumulates lets its oldest events go.
@@ -78,8 +88,24 @@ interface Open extends Body {
   readonly key: string
   readonly first: Seq
   dueUs: number
+  /** When it is looked at next: not after `dueUs`. */
+  scheduledUs: number
   /** accumulate: its events, oldest first. */
   readonly members: { readonly seq: Seq; readonly us: number; readonly bytes: number }[]
+}
+
+/** The window in which an event is, or which passes it over, as it is with this event. */
+export interface Joined {
+  readonly key: string
+  readonly kind: WindowKind
+  /** The event opened it. */
+  readonly opens: boolean
+  readonly first: Seq
+  readonly openedUs: number
+  readonly dueUs: number
+  /** Events in it, and those that it passed over. */
+  readonly count: number
+  readonly passed: number
 }
 
 /** A window as people see it. */
@@ -112,9 +138,10 @@ export function shownWindow({ key, first, dueUs, body }: WindowRecord): ShownWin
 
 export class Windows {
   readonly #open = new Map<string, Map<string, Open>>()
+  readonly #limits: WindowLimits
+  readonly #due = new DueTimes<Open>()
   #size = 0
-  /** No window is due before this. */
-  #nextUs = Number.POSITIVE_INFINITY
+  #bytes = 0
   readonly #changed = new Set<Open>()
   #closed: { rule: string; key: string }[] = []
   #gathered: { rule: string; first: Seq; event: Seq }[] = []
@@ -122,11 +149,15 @@ export class Windows {
   /** Windows closed early because there were too many, since the start. */
   early = 0
 
+  constructor(limits: WindowLimits = MAX_WINDOWS) {
+    this.#limits = limits
+  }
+
   /** Forgets what was not written and reads what was. */
   async load(store: Pick<ReactionStore, 'windows' | 'windowEvents'>): Promise<void> {
     this.#open.clear()
-    this.#size = 0
-    this.#nextUs = Number.POSITIVE_INFINITY
+    this.#size = this.#bytes = 0
+    this.#due.clear()
     this.changes()
     for (const record of await store.windows({ limit: MAX_WINDOWS.ofAll })) {
       const open: Open = {
@@ -135,6 +166,7 @@ export class Windows {
         key: record.key,
         first: record.first,
         dueUs: record.dueUs,
+        scheduledUs: record.dueUs,
         members: []
       }
       if (open.kind === 'accumulate') {
@@ -149,11 +181,26 @@ export class Windows {
 
   /** When the clock should be looked at next; microseconds. */
   get nextUs(): number {
-    return this.#nextUs
+    return this.#due.nextUs
+  }
+
+  /** Events that windows which are still to be reacted to would be reacted to at, as it is now. */
+  lasts(): Set<Seq> {
+    return new Set([...this.#all()].filter(({ kind }) => kind !== 'once_within').map(({ last }) => last))
+  }
+
+  /** Windows that are open. */
+  *open(): Generator<Joined & { readonly rule: string }> {
+    for (const open of this.#all()) yield { rule: open.rule, ...joined(open, false) }
   }
 
   /** An event for a rule. `now`: it is to be reacted to by itself; `fired`: windows that are closed by it. */
-  take(rule: GatheringRule, key: string, event: StoredEvent, slot: string | null): { now: boolean; fired: readonly Fired[] } {
+  take(
+    rule: GatheringRule,
+    key: string,
+    event: StoredEvent,
+    slot: string | null
+  ): { now: boolean; fired: readonly Fired[]; window: Joined } {
     const { gathering } = rule
     const fired: Fired[] = []
     let open = this.#open.get(rule.id)?.get(key)
@@ -161,7 +208,8 @@ export class Windows {
       fired.push(...this.#end(open))
       open = undefined
     }
-    const now = open === undefined && gathering.kind === 'once_within'
+    const opens = open === undefined
+    const now = opens && gathering.kind === 'once_within'
     if (open === undefined) {
       fired.push(...this.#makeRoom(rule.id))
       open = this.#begin(rule, key, event)
@@ -170,26 +218,29 @@ export class Windows {
     this.#changed.add(open)
     if (gathering.kind !== 'once_within') fired.push(...this.#join(open, gathering, event, slot))
     else if (!now) open.passed++
-    return { now, fired }
+    return { now, fired, window: joined(open, opens) }
   }
 
   /** Closes the windows whose time was over at `us`; those to be reacted to are given. */
   due(us: number): readonly Fired[] {
-    if (us < this.#nextUs) return []
-    const due: Open[] = []
-    this.#nextUs = Number.POSITIVE_INFINITY
-    for (const windows of this.#open.values()) {
-      for (const open of windows.values()) {
-        if (endUs(open) <= us) due.push(open)
-        else this.#nextUs = Math.min(this.#nextUs, endUs(open))
-      }
+    const due = new Set<Open>()
+    for (let open = this.#due.take(us); open !== undefined; open = this.#due.take(us)) {
+      if (!this.#has(open)) continue
+      if (endUs(open) <= us) due.add(open)
+      else this.#schedule(open)
     }
-    return due.sort((a, b) => a.dueUs - b.dueUs).flatMap(open => this.#end(open))
+    return [...due].sort((a, b) => a.dueUs - b.dueUs || a.first - b.first).flatMap(open => this.#end(open))
   }
 
   /** What changed since this was asked last, for the store. */
   changes(): Pick<PlanChanges, 'windows' | 'closed' | 'gathered' | 'forgotten'> {
-    const windows = [...this.#changed].map(({ rule, key, first, dueUs, members: _, ...body }) => ({ rule, key, first, dueUs, body }))
+    const windows = [...this.#changed].map(({ rule, key, first, dueUs, scheduledUs: _, members: __, ...body }) => ({
+      rule,
+      key,
+      first,
+      dueUs,
+      body
+    }))
     const changes = { windows, closed: this.#closed, gathered: this.#gathered, forgotten: this.#forgotten }
     this.#changed.clear()
     this.#closed = []
@@ -215,14 +266,15 @@ export class Windows {
       passed: 0,
       slot: null
     }
-    const open: Open = { ...body, rule: id, key, first: seq, dueUs: stampUs + gathering.periodUs, members: [] }
+    const dueUs = stampUs + gathering.periodUs
+    const open: Open = { ...body, rule: id, key, first: seq, dueUs, scheduledUs: dueUs, members: [] }
     this.#add(open)
     return open
   }
 
   #join(open: Open, gathering: Gathering, { seq, stampUs, json }: StoredEvent, slot: string | null): readonly Fired[] {
     open.count++
-    open.bytes += json.length
+    this.#grow(open, json.length)
     open.last = seq
     open.slot = slot
     this.#gathered.push({ rule: open.rule, first: open.first, event: seq })
@@ -232,17 +284,18 @@ export class Windows {
       open.members.push({ seq, us: stampUs, bytes: json.length })
       open.dueUs = open.lastUs + gathering.periodUs
       this.#letGo(open, open.lastUs - gathering.periodUs)
-      return open.count >= gathering.threshold ? this.#fire(open) : []
     }
-    this.#nextUs = Math.min(this.#nextUs, endUs(open))
-    return open.count >= MAX_THRESHOLD || open.bytes >= MAX_BYTES ? this.#fire(open) : []
+    // A rule that was changed may have its windows closed sooner.
+    if (endUs(open) < open.scheduledUs) this.#schedule(open)
+    const full = open.count >= MAX_THRESHOLD || (open.bytes >= MAX_BYTES && gathering.kind !== 'accumulate')
+    return full || open.count >= gathering.threshold ? this.#fire(open) : this.#makeBytes(open.rule)
   }
 
   /** Events that came before `us` count no more, nor do the oldest of too many bytes. */
   #letGo(open: Open, us: number): void {
     let gone = 0
     while (gone < open.members.length - 1 && (open.members[gone]!.us <= us || open.bytes > MAX_BYTES))
-      open.bytes -= open.members[gone++]!.bytes
+      this.#grow(open, -open.members[gone++]!.bytes)
     if (gone === 0) return
     open.members.splice(0, gone)
     open.count -= gone
@@ -266,11 +319,41 @@ export class Windows {
 
   #makeRoom(rule: string): readonly Fired[] {
     const own = this.#open.get(rule)
-    const full = (own?.size ?? 0) >= MAX_WINDOWS.ofRule
-    if (!full && this.#size < MAX_WINDOWS.ofAll) return []
+    const full = (own?.size ?? 0) >= this.#limits.ofRule
+    if (!full && this.#size < this.#limits.ofAll) return []
     const windows = full ? own! : [...this.#open.values()].reduce((most, each) => (each.size > most.size ? each : most))
+    return this.#endEarly(windows)
+  }
+
+  /** Too much in memory: windows of the rule that gathers are closed, those opened first before the others. */
+  #makeBytes(rule: string): readonly Fired[] {
+    const fired: Fired[] = []
+    for (let own = this.#open.get(rule); own !== undefined && this.#bytes > this.#limits.bytes; own = this.#open.get(rule))
+      fired.push(...this.#endEarly(own))
+    return fired
+  }
+
+  #endEarly(windows: ReadonlyMap<string, Open>): readonly Fired[] {
     this.early++
     return this.#end(windows.values().next().value!)
+  }
+
+  #grow(open: Open, bytes: number): void {
+    open.bytes += bytes
+    this.#bytes += bytes
+  }
+
+  *#all(): Generator<Open> {
+    for (const windows of this.#open.values()) yield* windows.values()
+  }
+
+  #has(open: Open): boolean {
+    return this.#open.get(open.rule)?.get(open.key) === open
+  }
+
+  #schedule(open: Open): void {
+    open.scheduledUs = endUs(open)
+    this.#due.add(open.scheduledUs, open)
   }
 
   #add(open: Open): void {
@@ -278,7 +361,8 @@ export class Windows {
     windows.set(open.key, open)
     this.#open.set(open.rule, windows)
     this.#size++
-    this.#nextUs = Math.min(this.#nextUs, endUs(open))
+    this.#bytes += open.bytes
+    this.#schedule(open)
   }
 
   #drop(open: Open): void {
@@ -286,6 +370,7 @@ export class Windows {
     windows.delete(open.key)
     if (windows.size === 0) this.#open.delete(open.rule)
     this.#size--
+    this.#bytes -= open.bytes
     this.#changed.delete(open)
     this.#closed.push({ rule: open.rule, key: open.key })
   }
@@ -298,4 +383,8 @@ function endUs(open: Pick<Open, 'kind' | 'dueUs'>): number {
 
 function reactsAtEnd({ kind }: Pick<Open, 'kind'>): boolean {
   return kind === 'once_after' || kind === 'debounce'
+}
+
+function joined({ key, kind, first, openedUs, dueUs, count, passed }: Open, opens: boolean): Joined {
+  return { key, kind, opens, first, openedUs, dueUs, count, passed }
 }

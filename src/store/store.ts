@@ -508,6 +508,8 @@ export interface ReactionStore {
   control(state: RuleState, act: 'pause' | 'resume' | null, events: readonly NewEvent[]): Promise<void>
   /** Has the plans of a rule go on that are held because it was not active. Returns how many. */
   release(rule: string, held: 'inactive'): Promise<number>
+  /** Events of a rule's line with this key: those that are worked on, and those that wait. */
+  line(rule: string, key: string): Promise<{ readonly working: number; readonly waiting: number }>
   /** How many plans of a rule wait, by reason. */
   waiting(rule: string): Promise<Readonly<Partial<Record<Held, number>>>>
   /** The same of all rules; and `due`: plans that wait for their turn or another attempt, of which 100,000 at most are counted. */

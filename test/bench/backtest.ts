@@ -22,7 +22,7 @@ export const bench: Bench = async () => {
   const store = await openSqliteStore({ file: join(dir, 'brine.db'), clock: new SystemClock() })
   try {
     await fill(store)
-    const backtests = new Backtests({ store, fileRoots: {}, maxDepth: 10 })
+    const backtests = new Backtests({ store, fileRoots: {}, maxDepth: 10, clock: new SystemClock() })
     const alone = await writes(store)
     const abort = new AbortController()
     const running = result(backtests, abort.signal)

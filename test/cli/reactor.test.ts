@@ -104,6 +104,46 @@ t.test('reactor test asks a server when one is named; SLS files that are given g
   t.equal((await brine(['reactor', 'test', 'a', '--event', 'aa-1'], { cwd: dir, env })).code, 2)
 })
 
+t.test('reactor test looks at the options of the rules, here as on a server', async t => {
+  const rule = '{sls: r.sls, when: "data.n > 1", throttle: {once_after: 10s}, group_by: data.id}'
+  const sls = 'all:\n  local.test.echo:\n    - tgt: web1\n    - arg: [{{ events | length }}]\n'
+  const lines = [
+    { tag: 'a/1', data: { n: 1, _stamp: '2027-01-15T08:00:00' } },
+    { tag: 'a/2', data: { n: 2, _stamp: '2027-01-15T08:00:01' } },
+    { tag: 'a/3', data: { n: 3, _stamp: '2027-01-15T08:00:02' } }
+  ].map(event => JSON.stringify({ ...event, data: { ...event.data, id: 'web1' } }))
+  const dir = t.testdir({ 'brine.yaml': `reactor:\n  - "a/*": ${rule}\n`, 'r.sls': sls, 'events.ndjson': lines.join('\n'), 'bad.json': '[{}]' })
+  const one = await brine(['reactor', 'test', 'a/1', '{n: 1}'], { cwd: dir })
+  t.equal(one.code, 0)
+  t.match(one.out, /outcome: passed/)
+  t.match(one.out, /- 'when stops: the condition does not hold'/)
+  t.notMatch(one.out, /^calls:/m)
+  const several = await brine(['reactor', 'test', '--events', 'events.ndjson', '--out', 'json'], { cwd: dir })
+  t.equal(several.code, 0)
+  const { events, calls } = JSON.parse(several.out)
+  t.match(events.map(({ rules }: { rules: { outcome: string }[] }) => rules[0]!.outcome), ['passed', 'gathered', 'gathered'])
+  t.match(events[2].windows, [{ key: '"web1"', events: 2, closes: '2027-01-15T08:00:11.000000', sls: [{ rendered: /\[2\]/ }] }])
+  t.strictSame(calls, ['all: local.test.echo'])
+  const list = await brine(['reactor', 'test', '--events', '-'], { cwd: dir, stdin: `[${lines.join(',')}]` })
+  t.equal(list.code, 0)
+  t.equal((await brine(['reactor', 'test', '--events', 'bad.json'], { cwd: dir })).code, 2)
+  t.equal((await brine(['reactor', 'test', 'a', '--events', 'events.ndjson'], { cwd: dir })).code, 2)
+})
+
+t.test('reactor backtest -c sends the rules with their options', async t => {
+  const dir = t.testdir({ 'c.yaml': 'reactor:\n  - "a/*": {sls: r.sls, when: data.n, accumulate: {within: 5m, threshold: 3}}\n' })
+  const asked: string[] = []
+  const counts = { calls: 0, failed: 0, refused: 0 }
+  const url = await fakeServer(t, (_, body) => {
+    asked.push(body)
+    return { done: true, scanned: 0, total: 0, seconds: 0, counts }
+  })
+  t.equal((await brine(['reactor', 'backtest', '-c', 'c.yaml'], { cwd: dir, env: { BRINE_URL: url, BRINE_TOKEN: 'x' } })).code, 0)
+  const [rule] = JSON.parse(asked[0]!).rules
+  t.strictSame(Object.keys(rule), ['id', 'tag', 'match', 'sls', 'when', 'accumulate'])
+  t.match(rule, { sls: [join(dir, 'r.sls')], when: 'data.n', accumulate: { within: '5m', threshold: 3 } })
+})
+
 t.test('reactor list shows all pages', async t => {
   const dir = t.testdir({ 'brine.yaml': 'reactor: []' })
   const rule = (id: string) => ({ id, tag: 'a', sls: ['/srv/r.sls'], enabled: id !== 'two', source: 'api' })

@@ -365,6 +365,8 @@ function lines(t: Test, open: OpenStore): void {
     const { reactions } = await reopen()
     t.strictSame(await openEvents(reactions), [1, 1, 2, 5])
     t.strictSame(await reactions.waiting('r'), { concurrency: 2 })
+    t.strictSame(await reactions.line('r', 'k'), { working: 2, waiting: 2 })
+    t.strictSame(await reactions.line('r', 'none'), { working: 0, waiting: 0 })
     const [one, zwei, two] = await reactions.openPlans(NOW, 10)
     t.equal((await reactions.rendered(one!.id, [], NOW)).length, 0)
     t.strictSame(await openEvents(reactions), [1, 2, 5], 'the event has another file')

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +11,7 @@ import { MinionReactor } from '../../src/minion/reactions.js'
 import { systemdUnit } from '../../src/minion/systemd.js'
 import { silent, until } from '../helpers/executor.js'
 import { CLI } from '../helpers/server.js'
+import { TestClock, tempFolder } from '../helpers/store.js'
 import { brine } from '../helpers/terminal.js'
 
 /** A masterless minion as a process of its own, with its directory, what it logged, and calls to it. */
@@ -166,4 +167,110 @@ t.test('reactions of a minion are those of the server: imports, functions, secti
     ['file.touch', [{ __kwarg__: true, name: '/tmp/from-map' }]],
     ['test.echo', ['last']]
   ])
+})
+
+/** A reactor on a bus of its own, whose clock the test owns; `calls` has what was called with what. */
+async function minionReactor(t: Parameters<typeof tempFolder>[0], options: object, sls = SEEN, tag = 'n/*') {
+  const dir = await tempFolder(t)
+  writeFileSync(join(dir, 'r.sls'), sls)
+  const clock = new TestClock()
+  const calls: unknown[] = []
+  const errors: string[] = []
+  const told = (fields: object, text: string) => errors.push(`${text} ${JSON.stringify(fields)}`)
+  const log: MinionLog = { ...silent, error: told, warn: told }
+  const bus = new MinionBus(log)
+  const answers: unknown[] = []
+  const reactor = new MinionReactor({
+    ...{ rules: [{ [tag]: { sls: join(dir, 'r.sls'), ...options } }], fileRoots: { base: [dir] }, log, clock },
+    context: () => ({ grains: {} }),
+    run: async (_, arg) => {
+      calls.push(arg[0])
+      return answers.shift()
+    }
+  })
+  await reactor.start(bus)
+  t.teardown(() => reactor.stop())
+  const fire = async (...ns: number[]) => {
+    for (const n of ns) bus.fire(`n/${n}`, { n, id: n % 2 ? 'odd' : 'even' })
+    await reactor.look()
+  }
+  return { reactor, clock, calls, errors, fire, answers }
+}
+
+const SEEN = 'say:\n  caller.test.echo:\n    - args: [\'{{ events | map(attribute="data") | map(attribute="n") | join(" ") }}\']\n'
+
+t.test('rules of a minion have options: when and active, by the code of the server', async t => {
+  const { calls, fire, clock } = await minionReactor(t, { when: 'data.n > 1', active: [{ from: '08:00', to: '08:10' }] })
+  await fire(1, 2)
+  clock.pass(3600)
+  await fire(3)
+  t.strictSame(calls, ['2'])
+})
+
+t.test('rules of a minion gather events: throttle, debounce and accumulate, apart by group_by; the clock closes windows', async t => {
+  const after = await minionReactor(t, { throttle: { once_after: '10s' }, group_by: 'data.id' })
+  await after.fire(1, 2, 3)
+  t.strictSame(after.calls, [])
+  after.clock.pass(11)
+  await after.reactor.look()
+  t.strictSame(after.calls, ['1 3', '2'])
+  const within = await minionReactor(t, { throttle: { once_within: '10s' } })
+  await within.fire(1, 2)
+  within.clock.pass(11)
+  await within.fire(3)
+  t.strictSame(within.calls, ['1', '3'])
+  const debounced = await minionReactor(t, { debounce: { period: '10s' } })
+  await debounced.fire(1)
+  debounced.clock.pass(8)
+  await debounced.fire(2)
+  debounced.clock.pass(8)
+  await debounced.reactor.look()
+  t.strictSame(debounced.calls, [])
+  debounced.clock.pass(3)
+  await debounced.reactor.look()
+  t.strictSame(debounced.calls, ['1 2'])
+  const counted = await minionReactor(t, { accumulate: { within: '10s', threshold: 2 } })
+  await counted.fire(1, 2, 3)
+  t.strictSame(counted.calls, ['1 2'])
+})
+
+t.test('rules of a minion are limited: rate_limit, and a breaker that learns how calls ended', async t => {
+  const limited = await minionReactor(t, { rate_limit: { limit: 2, per: '1m' } })
+  await limited.fire(1, 2, 3, 4)
+  t.strictSame(limited.calls, ['1', '2'])
+  t.match(limited.errors, [/more than 2 events in 1m/])
+  limited.clock.pass(61)
+  await limited.fire(5)
+  t.strictSame(limited.calls, ['1', '2', '5'])
+  const broken = await minionReactor(t, { breaker: { failures: 2, rest: '30s' }, concurrency: { limit: 1 } })
+  broken.answers.push(false, false, true)
+  await broken.fire(1, 2, 3)
+  t.strictSame(broken.calls, ['1', '2'])
+  t.match(broken.errors, [/circuit breaker of a rule is open/, /blocked/])
+  broken.clock.pass(31)
+  await broken.fire(4, 5)
+  t.strictSame(broken.calls, ['1', '2', '4', '5'])
+})
+
+t.test('a minion holds events until their rule is active', async t => {
+  const { calls, fire, clock, reactor } = await minionReactor(t, { active: [{ from: '08:30', to: '09:00' }], outside: 'hold' })
+  await fire(1)
+  t.strictSame(calls, [])
+  clock.pass(1801)
+  await reactor.look()
+  t.strictSame(calls, ['1'])
+})
+
+t.test('options that cannot be, or mean nothing on a minion, are mistakes of the configuration that name them', async t => {
+  const wrong = await minionReactor(t, { trottle: { once_within: 5 } })
+  t.match(wrong.errors, [/cannot be read.*trottle is no option/])
+  const retried = await minionReactor(t, { retry: { attempts: 3 } })
+  t.match(retried.errors, [/cannot be read.*reactor\.n\/\*: retry/])
+})
+
+t.test('events that still wait in windows when the minion stops are told of', async t => {
+  const { fire, reactor, errors } = await minionReactor(t, { debounce: { period: '10s' } })
+  await fire(1, 2)
+  await reactor.stop()
+  t.match(errors, [/still waited.*"events":2/])
 })

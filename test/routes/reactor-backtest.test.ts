@@ -1,42 +1,12 @@
 import t from 'tap'
-import { httpServer } from '../helpers/http.js'
-import { reactorBench } from '../helpers/reactor.js'
-
-interface Report {
-  readonly done: boolean
-  readonly scanned: number
-  readonly total: number
-  readonly counts: Record<string, number>
-  readonly rules: Record<string, { matched: number; calls: number; failed: number }>
-  readonly samples: Record<string, { event: string; call: Record<string, unknown> }[]>
-}
-
-async function server(t: Parameters<typeof reactorBench>[0], options: Parameters<typeof reactorBench>[1] = {}) {
-  const bench = await reactorBench(t, options)
-  const http = await httpServer(t, {
-    users: { looker: [{ '@wheel': ['reactor.list'] }, '@events'], narrow: ['@wheel', { '@events': ['a/*'] }] },
-    clock: bench.clock,
-    services: { store: bench.store, events: bench.events, reactor: bench.reactor }
-  })
-  const ask = async (body: object, headers: Record<string, string> = {}) => {
-    const url = '/reactor/backtest'
-    const answer = await http.app.inject({ method: 'POST', url, headers: { 'x-auth-token': http.token, ...headers }, payload: body })
-    return { status: answer.statusCode, type: answer.headers['content-type'], text: answer.body }
-  }
-  const result = async (body: object) => {
-    const { status, text } = await ask(body)
-    if (status !== 200) throw new Error(text)
-    return JSON.parse(text.trimEnd().split('\n').at(-1)!) as Report
-  }
-  return { bench, http, ask, result }
-}
+import { backtestServer as server } from '../helpers/backtest.js'
 
 const PING = `ping:\n  local.test.ping:\n    - tgt: {{ data['id'] }}\n`
 const OTHER = `ping:\n  local.test.ping:\n    - tgt: '*'\nmore:\n  runner.manage.up: []\n`
 const options = { reactor: [{ 'a/*': 'DIR/ping.sls' }], files: { 'ping.sls': PING } }
 
 /** Three events that are reacted to among others, and their reactions done. */
-async function past(t: Parameters<typeof reactorBench>[0]) {
+async function past(t: Parameters<typeof server>[0]) {
   const made = await server(t, options)
   for (const n of [1, 2, 3]) {
     await made.bench.fire(`a/${n}`, { id: 'web1' })
@@ -53,7 +23,7 @@ t.test('the rules in use would do again what they did', async t => {
   t.equal(scanned, total)
   t.match(counts, { matched: 3, reacting: 3, calls: 3, same: 3, changed: 0, added: 0, removed: 0, failed: 0 })
   const [rule] = bench.reactor.rules.all()
-  t.strictSame(rules, { [rule!.id]: { matched: 3, calls: 3, failed: 0 } })
+  t.strictSame(rules, { [rule!.id]: { matched: 3, reacted: 3, waiting: 0, passed: {}, calls: 3, failed: 0 } })
   t.equal((await bench.store.reactions.list({ limit: 100 })).length, 3)
 })
 

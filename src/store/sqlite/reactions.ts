@@ -431,7 +431,15 @@ function windowReads(db: Database) {
   const waiting = db.prepare('SELECT held, count(*) FROM plans WHERE rule = ? AND held IS NOT NULL GROUP BY held').raw()
   const allHeld = db.prepare('SELECT held, count(*) FROM plans WHERE held IS NOT NULL GROUP BY held').raw()
   const due = db.prepare('SELECT count(*) FROM (SELECT 1 FROM plans WHERE due_us IS NOT NULL LIMIT 100000)').pluck()
+  const line = db
+    .prepare(
+      `SELECT count(DISTINCT event) FILTER (WHERE held IS NULL), count(DISTINCT event) FILTER (WHERE held IS NOT NULL)
+       FROM plans WHERE rule = ? AND slot = ?`
+    )
+    .raw()
   return {
+    'reactions.line': ([rule, slot]: [rule: string, slot: string]): [working: number, waiting: number] =>
+      line.get(rule, slot) as [number, number],
     'reactions.windows': ({ rule, after, limit }: { rule?: string; after?: string; limit: number }): WindowRow[] =>
       (rule === undefined ? all.all(limit) : ofRule.all(rule, after ?? '', limit)) as WindowRow[],
     'reactions.windowEvents': ([rule, first]: [rule: string, first: Seq]): EventRow[] => events.all(rule, first) as EventRow[],
@@ -534,6 +542,11 @@ export class SqliteReactions implements ReactionStore {
 
   async windowEvents(rule: string, first: Seq): Promise<readonly StoredEvent[]> {
     return (await this.#readers.ask('reactions.windowEvents', [rule, first])).map(eventOf)
+  }
+
+  async line(rule: string, key: string): Promise<{ working: number; waiting: number }> {
+    const [working, waiting] = await this.#readers.ask('reactions.line', [rule, key])
+    return { working, waiting }
   }
 
   async windowsOf(event: Seq): Promise<readonly { readonly rule: string; readonly first: Seq; readonly reacted: Seq | null }[]> {
