@@ -189,7 +189,7 @@ class Trying {
   }
 
   async event(event: StoredEvent): Promise<TriedEvent> {
-    const before = await this.#windowsOf(this.#due(event.stampUs))
+    const before = await this.#windowsOf(this.#until(event.stampUs))
     const found = this.#index.matching(event.tag) as unknown as TrialRule[]
     const rules = found.sort((a, b) => this.#ranks.get(a)! - this.#ranks.get(b)!)
     const decisions = this.#decider.event(rules, event)
@@ -211,10 +211,15 @@ class Trying {
   }
 
   async end(): Promise<Closed> {
-    const fired: Due[] = []
-    for (let us = this.#o.windows.nextUs; us < Number.POSITIVE_INFINITY; us = this.#o.windows.nextUs) fired.push(...this.#due(us))
-    const reacted = await this.#windowsOf(fired)
+    const reacted = await this.#windowsOf(this.#until(Number.MAX_SAFE_INTEGER))
     return { windows: [...reacted.windows, ...this.#letGo()], calls: reacted.calls }
+  }
+
+  /** Lets time pass, window by window. */
+  #until(us: number): Due[] {
+    const fired: Due[] = []
+    for (let next = this.#o.windows.nextUs; next <= us; next = this.#o.windows.nextUs) fired.push(...this.#due(next))
+    return fired
   }
 
   #due(us: number): Due[] {

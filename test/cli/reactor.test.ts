@@ -112,7 +112,12 @@ t.test('reactor test looks at the options of the rules, here as on a server', as
     { tag: 'a/2', data: { n: 2, _stamp: '2027-01-15T08:00:01' } },
     { tag: 'a/3', data: { n: 3, _stamp: '2027-01-15T08:00:02' } }
   ].map(event => JSON.stringify({ ...event, data: { ...event.data, id: 'web1' } }))
-  const dir = t.testdir({ 'brine.yaml': `reactor:\n  - "a/*": ${rule}\n`, 'r.sls': sls, 'events.ndjson': lines.join('\n'), 'bad.json': '[{}]' })
+  const dir = t.testdir({
+    'brine.yaml': `reactor:\n  - "a/*": ${rule}\n`,
+    'r.sls': sls,
+    'events.ndjson': lines.join('\n'),
+    'bad.json': '[{}]'
+  })
   const one = await brine(['reactor', 'test', 'a/1', '{n: 1}'], { cwd: dir })
   t.equal(one.code, 0)
   t.match(one.out, /outcome: passed/)
@@ -121,7 +126,10 @@ t.test('reactor test looks at the options of the rules, here as on a server', as
   const several = await brine(['reactor', 'test', '--events', 'events.ndjson', '--out', 'json'], { cwd: dir })
   t.equal(several.code, 0)
   const { events, calls } = JSON.parse(several.out)
-  t.match(events.map(({ rules }: { rules: { outcome: string }[] }) => rules[0]!.outcome), ['passed', 'gathered', 'gathered'])
+  t.match(
+    events.map(({ rules }: { rules: { outcome: string }[] }) => rules[0]!.outcome),
+    ['passed', 'gathered', 'gathered']
+  )
   t.match(events[2].windows, [{ key: '"web1"', events: 2, closes: '2027-01-15T08:00:11.000000', sls: [{ rendered: /\[2\]/ }] }])
   t.strictSame(calls, ['all: local.test.echo'])
   const list = await brine(['reactor', 'test', '--events', '-'], { cwd: dir, stdin: `[${lines.join(',')}]` })

@@ -336,6 +336,13 @@ function windows(t: Test, open: OpenStore): void {
     t.match(await reactions.windowEvents('r', 1), [{ seq: 3 }])
   })
 
+  t.test('a window without a key is the first of its rule', async t => {
+    const { reactions } = (await open(t)).store
+    await reactions.plan([], 1, { windows: [window('', 1, 1), window('"x"', 1, 1)] })
+    t.strictSame(await reactions.windows({ rule: 'r', limit: 10 }), [window('', 1, 1), window('"x"', 1, 1)])
+    t.strictSame(await reactions.windows({ rule: 'r', after: '', limit: 10 }), [window('"x"', 1, 1)])
+  })
+
   t.test('the events of a window stay when the log lets go of them, until its plans are trimmed', async t => {
     const { reactions, events } = (await open(t)).store
     await events.append([newEvent('a', { n: 1 }), newEvent('b', { n: 2 })])

@@ -417,7 +417,10 @@ type WindowRow = [rule: string, key: string, first: Seq, dueUs: number, body: st
 function windowReads(db: Database) {
   const columns = 'rule, key, first, due_us, body'
   const all = db.prepare(`SELECT ${columns} FROM reactor_windows ORDER BY rule, key LIMIT ?`).raw()
-  const ofRule = db.prepare(`SELECT ${columns} FROM reactor_windows WHERE rule = ? AND key > ? ORDER BY key LIMIT ?`).raw()
+  const ofRule = db.prepare(`SELECT ${columns} FROM reactor_windows WHERE rule = ? ORDER BY key LIMIT ?`).raw()
+  const ofRuleAfter = db.prepare(`SELECT ${columns} FROM reactor_windows WHERE rule = ? AND key > ? ORDER BY key LIMIT ?`).raw()
+  const windowsOfRule = (rule: string, after: string | undefined, limit: number) =>
+    after === undefined ? ofRule.all(rule, limit) : ofRuleAfter.all(rule, after, limit)
   const events = db
     .prepare('SELECT seq, tag, json, stamp_us, source, cause_seq, cause_depth FROM window_events WHERE rule = ? AND first = ? ORDER BY seq')
     .raw()
@@ -441,7 +444,7 @@ function windowReads(db: Database) {
     'reactions.line': ([rule, slot]: [rule: string, slot: string]): [working: number, waiting: number] =>
       line.get(rule, slot) as [number, number],
     'reactions.windows': ({ rule, after, limit }: { rule?: string; after?: string; limit: number }): WindowRow[] =>
-      (rule === undefined ? all.all(limit) : ofRule.all(rule, after ?? '', limit)) as WindowRow[],
+      (rule === undefined ? all.all(limit) : windowsOfRule(rule, after, limit)) as WindowRow[],
     'reactions.windowEvents': ([rule, first]: [rule: string, first: Seq]): EventRow[] => events.all(rule, first) as EventRow[],
     'reactions.windowsOf': (seq: Seq): [rule: string, first: Seq, reacted: Seq | null][] =>
       windowsOf.all(seq) as [string, Seq, Seq | null][],
