@@ -14,6 +14,9 @@ export interface CrashReport {
   readonly violations: string[]
 }
 
+/** Longer than a killed minion takes to come back on a busy machine: a job that ends without its return is not what is looked for. */
+const JOB_SECONDS = 120
+
 interface Test {
   teardown(undo: () => unknown): void
 }
@@ -30,8 +33,9 @@ export async function crashRounds(
   const acknowledged = new Set<number>()
   let next = 0
   let brine: BrineProcess | null = null
+  const start = () => startBrine(t, { data: options.data, env: { BRINE_TIMEOUT: String(JOB_SECONDS) } })
   for (let round = 0; round < options.rounds; round++) {
-    brine = await startBrine(t, { data: options.data })
+    brine = await start()
     const running = brine
     let stop = false
     const clients = Array.from({ length: options.clients ?? 8 }, async () => {
@@ -53,7 +57,7 @@ export async function crashRounds(
     stop = true
     await Promise.all(clients)
   }
-  const last = await startBrine(t, { data: options.data })
+  const last = await start()
   await settled(last)
   const events = await history(last)
   const reactions = await allReactions(last)
