@@ -245,7 +245,8 @@ export class Backtest {
     if (decision.kind !== 'react') return null
     if (decision.stopped !== null) return this.#pass(rule.id, decision.stopped.blocked, [event])
     const startUs = decision.inactive ? (activeAgain(rule, event.stampUs) ?? Number.POSITIVE_INFINITY) : event.stampUs
-    if (startUs > this.#o.endUs) return this.#wait(rule, [event])
+    // An event from before the clock was set back has a stamp that is still to come, and was reacted to all the same.
+    if (decision.inactive && startUs > this.#o.endUs) return this.#wait(rule, [event])
     return { rule, event, members: [event], startUs, slot: decision.slot }
   }
 
@@ -295,7 +296,7 @@ export class Backtest {
     const lengthUs = Math.max(0, ...made.map(done => (done === null ? 0 : lengthOf(done))))
     const { concurrency } = rule
     const begins = concurrency === null || slot === null ? startUs : this.#lines.begin(rule.id, slot, concurrency.limit, startUs, lengthUs)
-    if (begins > this.#o.endUs) {
+    if (begins > startUs && begins > this.#o.endUs) {
       this.#wait(rule, members)
       return false
     }
