@@ -94,8 +94,11 @@ t.test('parameters written directly are matched to the function’s own', async 
   t.match(parse('x:\n  wheel.jobs.lookup:\n    - jid: a\n', signatureOf).errors, [{ kind: 'unknown_function' }])
 })
 
+/** What templates import, by name and importing file: where names lead is the matter of `SlsFiles`. */
+const IMPORTS = ['reactor/map.jinja from /srv/reactor/r.sls', '../map.jinja from salt://reactor/sub/r.sls']
+
 const compile = slsCompiler({
-  include: path => (path === 'reactor/map.jinja' || path === 'map.jinja' ? { file: path, text: "{% set where = 'web*' %}" } : null),
+  include: (name, from) => (IMPORTS.includes(`${name} from ${from}`) ? { file: name, text: "{% set where = 'web*' %}" } : null),
   signatureOf: () => null,
   context: () => ({ grains: { id: 'master' } })
 })
@@ -148,7 +151,7 @@ t.test('a file that cannot be rendered or is no reactor file gives one error and
   t.strictSame(compile(source('{% if false %}a: b{% endif %}'), event), { rendered: '', reactions: [], error: null })
 })
 
-t.test('templates import from the file roots, and relative to their own place there', async t => {
+t.test('templates import what is found for a name in the importing file', async t => {
   const use = (path: string) => `{% from '${path}' import where %}x:\n  local.test.ping:\n    - tgt: {{ where }}\n`
   t.match(compile(source(use('reactor/map.jinja')), event).reactions, [{ call: { tgt: 'web*' } }])
   t.match(compile(source(use('../etc/passwd')), event), { error: /passwd/ })
