@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what some tests need and Node does not bring, from Debian's packages: slapd and ldap-utils (a directory to log in with), pamtester
 # (PAM), salt-pepper (a client of salt-api), cron (crontab), and programs that modules
-# ask: ping, lsof, netstat, ss, ps. Not root, or no apt: says so and goes on; the tests of what is missing are skipped by name.
+# ask: ping, lsof, netstat, ss, ps; curl, with which the guides are tried. Not root, or no apt: says so and goes on; the tests of what is missing are skipped by name.
 set -uo pipefail
 
-packages=(slapd ldap-utils pamtester salt-pepper cron iputils-ping lsof net-tools iproute2 procps)
+packages=(slapd ldap-utils pamtester salt-pepper cron iputils-ping lsof net-tools iproute2 procps curl)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

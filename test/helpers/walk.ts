@@ -10,7 +10,7 @@
  *   page's id stands for is learnt where output shows it first, and then put into the commands.
  * - A command must succeed; `exit code N` in its comment says otherwise.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -98,6 +98,12 @@ export interface WalkOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Texts for which another stands here. */
   readonly instead?: Readonly<Record<string, string>>
+}
+
+/** Why pages cannot be done on this machine; false when they can. */
+export function whyNoWalk(): string | false {
+  const tried = spawnSync('bash', ['-c', 'curl --fail-with-body --version'])
+  return tried.status === 0 ? false : 'the commands of a page need bash, and curl 7.76 or later'
 }
 
 /** Does a page, each section as a test of its own; the first mistake ends the walk. */
