@@ -60,13 +60,20 @@ export const files: FastifyPluginAsync = async app => {
 
   const list = {
     ...common,
-    summary: 'Paths of all files of an environment',
+    summary: 'Paths of all files, directories and links of an environment',
     querystring: Type.Object({ saltenv: Saltenv }, { additionalProperties: false }),
-    response: { 200: Type.Object({ files: Type.Array(Type.String()) }), ...refusals(401, 503) }
+    response: {
+      200: Type.Object({
+        files: Type.Array(Type.String()),
+        directories: Type.Array(Type.String(), { description: 'Empty ones too' }),
+        links: Type.Record(Type.String(), Type.String(), { description: 'Path to target; what they lead to is among the files, too' })
+      }),
+      ...refusals(401, 503)
+    }
   }
-  app.get<{ Querystring: { saltenv?: string } }>('/minion/files', { schema: list, onSend: pack }, async request => ({
-    files: await link.files.list(request.query.saltenv ?? 'base')
-  }))
+  app.get<{ Querystring: { saltenv?: string } }>('/minion/files', { schema: list, onSend: pack }, async request =>
+    link.files.tree(request.query.saltenv ?? 'base')
+  )
 
   const environments = {
     ...common,

@@ -3,7 +3,7 @@
  * neither by `..` nor by a link that leads out of it.
  */
 import { createHash } from 'node:crypto'
-import { type FileHandle, opendir, realpath, stat } from 'node:fs/promises'
+import { type FileHandle, opendir, readlink, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { BrineError, brineError } from '../errors.js'
@@ -23,6 +23,15 @@ export interface RootFile {
   content(from?: number, to?: number): Readable
   /** Without reading it. May be called twice. */
   close(): Promise<void>
+}
+
+/** All that an environment has, its roots laid over each other. Paths are relative, sorted. */
+export interface RootsTree {
+  readonly files: string[]
+  /** Empty ones too. */
+  readonly directories: string[]
+  /** Links that stay inside of their root, path → target as it is written. What they lead to is among the files, too. */
+  readonly links: Readonly<Record<string, string>>
 }
 
 export class FileRoots {
@@ -55,12 +64,16 @@ export class FileRoots {
 
   /** Paths of all files of an environment, sorted. Links are followed as long as they stay inside of their root. */
   async list(saltenv: string): Promise<string[]> {
-    const found = new Set<string>()
+    return (await this.tree(saltenv)).files
+  }
+
+  async tree(saltenv: string): Promise<RootsTree> {
+    const found: Walk['found'] = { files: new Set(), directories: new Set(), links: new Map() }
     for (const root of this.#rootsOf(saltenv)) {
       const real = await realOf(root)
       if (real !== null) await walk({ root: real, found, way: new Set(), seen: 0 }, real, '')
     }
-    return [...found].sort()
+    return { files: [...found.files].sort(), directories: [...found.directories].sort(), links: Object.fromEntries(found.links) }
   }
 
   #rootsOf(saltenv: string): readonly string[] {
@@ -112,7 +125,7 @@ async function hashOf(file: FileHandle): Promise<string> {
 
 interface Walk {
   readonly root: string
-  readonly found: Set<string>
+  readonly found: { readonly files: Set<string>; readonly directories: Set<string>; readonly links: Map<string, string> }
   /** Directories that are being walked, so that a link to a parent does not lead in circles. */
   readonly way: Set<string>
   seen: number
@@ -127,8 +140,12 @@ async function walk(all: Walk, dir: string, prefix: string): Promise<void> {
     const real = entry.isSymbolicLink() ? await realOf(join(dir, entry.name)) : join(dir, entry.name)
     if (real === null || !isInside(all.root, real)) continue
     const what = entry.isSymbolicLink() ? await stat(real) : entry
-    if (what.isDirectory()) await walk(all, real, path)
-    else if (what.isFile()) all.found.add(path)
+    // The first root that has a path decides what it is.
+    if (entry.isSymbolicLink() && !all.found.links.has(path)) all.found.links.set(path, await readlink(join(dir, entry.name)))
+    if (what.isDirectory()) {
+      all.found.directories.add(path)
+      await walk(all, real, path)
+    } else if (what.isFile()) all.found.files.add(path)
   }
   all.way.delete(dir)
 }

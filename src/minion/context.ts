@@ -1,7 +1,7 @@
 /** What a function or state gets to work with. In a job's own process the services are proxies of the agent's (worker.ts). */
 import type { Clock } from '../shared/clock.js'
 import type { Job, RunningJob } from './job.js'
-import type { MasterClient, MineAsk, PillarAsk } from './master.js'
+import type { MasterClient, MineAsk, PillarAsk, RootsShape } from './master.js'
 import type { ModuleTable } from './modules/table.js'
 import type { Mapping } from './modules/values.js'
 import type { MinionOptions } from './options.js'
@@ -18,6 +18,8 @@ export interface FileClient {
   /** The file under `path` (relative to the roots), fetched if the cached copy is not the right one any more. null: there is none. */
   cacheFile(path: string, saltenv: string): Promise<CachedFile | null>
   listFiles(saltenv: string): Promise<string[]>
+  /** What there is beside files: directories, empty ones too, and symbolic links. */
+  listTree(saltenv: string): Promise<RootsShape>
   listEnvironments(): Promise<string[]>
 }
 

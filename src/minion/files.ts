@@ -4,12 +4,12 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readlink, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { CachedFile, FileClient } from './context.js'
-import type { MasterClient, MasterFile } from './master.js'
+import type { MasterClient, MasterFile, RootsShape } from './master.js'
 import { CommandExecutionError, codeOf } from './modules/errors.js'
 import type { MinionOptions } from './options.js'
 
@@ -72,6 +72,10 @@ class CachedFiles implements FileClient {
 
   listFiles(saltenv: string): Promise<string[]> {
     return this.#master.listFiles(saltenv)
+  }
+
+  async listTree(saltenv: string): Promise<RootsShape> {
+    return (await this.#master.listTree?.(saltenv)) ?? { directories: [], links: {} }
   }
 
   listEnvironments(): Promise<string[]> {
@@ -143,17 +147,44 @@ class LocalFiles implements FileClient {
   }
 
   async listFiles(saltenv: string): Promise<string[]> {
-    const found = new Set<string>()
-    for (const root of this.#roots[saltenv] ?? []) {
-      for (const entry of await readdir(root, { recursive: true, withFileTypes: true }).catch(emptyWhenMissing)) {
-        if (entry.isFile()) found.add(join(entry.parentPath, entry.name).slice(join(root, '/').length))
-      }
-    }
-    return [...found].sort()
+    return [...(await this.#tree(saltenv)).files].sort()
+  }
+
+  async listTree(saltenv: string): Promise<RootsShape> {
+    const { directories, links } = await this.#tree(saltenv)
+    return { directories: [...directories].sort(), links: Object.fromEntries(links) }
+  }
+
+  async #tree(saltenv: string): Promise<LocalTree> {
+    const tree: LocalTree = { files: new Set(), directories: new Set(), links: new Map() }
+    for (const root of this.#roots[saltenv] ?? []) await walkLocal(tree, { dir: root, prefix: '', way: [] })
+    return tree
   }
 
   async listEnvironments(): Promise<string[]> {
     return Object.keys(this.#roots)
+  }
+}
+
+interface LocalTree {
+  readonly files: Set<string>
+  readonly directories: Set<string>
+  readonly links: Map<string, string>
+}
+
+/** Links are followed, as the server does; one that leads to a directory on the way to it would go on for ever. */
+async function walkLocal(tree: LocalTree, { dir, prefix, way }: { dir: string; prefix: string; way: readonly string[] }): Promise<void> {
+  const real = await realpath(dir).catch(() => dir)
+  if (way.includes(real)) return
+  for (const entry of await readdir(dir, { withFileTypes: true }).catch(emptyWhenMissing)) {
+    const [path, below] = [join(dir, entry.name), prefix + entry.name]
+    const what = entry.isSymbolicLink() ? await stat(path).catch(() => null) : entry
+    if (what === null) continue
+    if (entry.isSymbolicLink() && !tree.links.has(below)) tree.links.set(below, await readlink(path))
+    if (what.isFile()) tree.files.add(below)
+    if (!what.isDirectory()) continue
+    tree.directories.add(below)
+    await walkLocal(tree, { dir: path, prefix: `${below}/`, way: [...way, real] })
   }
 }
 

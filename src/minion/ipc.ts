@@ -15,7 +15,7 @@ export type ServiceName = keyof Services
 
 /** The methods that may be called; anything else from a job's process is refused. */
 export const SERVICE_METHODS = {
-  files: ['cacheFile', 'listFiles', 'listEnvironments'],
+  files: ['cacheFile', 'listFiles', 'listTree', 'listEnvironments'],
   events: ['sendEvent', 'fireLocal'],
   agent: ['running', 'signal', 'enterState', 'refreshGrains', 'refreshPillar', 'compilePillar', 'schedule', 'beacons', 'mine']
 } as const satisfies { [S in ServiceName]: readonly (keyof Services[S])[] }

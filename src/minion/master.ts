@@ -13,6 +13,12 @@ export interface MasterFile {
   readonly content: AsyncIterable<Uint8Array>
 }
 
+/** Directories (empty ones too) and symbolic links (path → target) of an environment's roots. */
+export interface RootsShape {
+  readonly directories: readonly string[]
+  readonly links: Readonly<Record<string, string>>
+}
+
 export interface SendOptions {
   /** Merged into the event's envelope beside `id` and `tag`: `{jid}` for the progress events of a state run. */
   readonly preload?: Readonly<Record<string, unknown>>
@@ -52,6 +58,8 @@ export interface MasterClient {
   fetchFile(path: string, saltenv: string, known?: string): Promise<MasterFile | 'unchanged' | null>
   /** Paths of all files of an environment, sorted; empty when the environment does not exist. */
   listFiles(saltenv: string): Promise<string[]>
+  /** What there is beside files. */
+  listTree?(saltenv: string): Promise<RootsShape>
   /** Names of the environments of file_roots. */
   listEnvironments(): Promise<string[]>
   /**

@@ -5,7 +5,7 @@ import { checkTag } from '../tags/tags.js'
 import type { MinionBus } from './bus.js'
 import type { Connection } from './connection.js'
 import { type Answer, Refused, type Request, refused, Unreachable, unpacked } from './http.js'
-import type { MasterClient, MasterFile, MineAsk, PillarAsk, SendOptions } from './master.js'
+import type { MasterClient, MasterFile, MineAsk, PillarAsk, RootsShape, SendOptions } from './master.js'
 import type { Spool } from './spool.js'
 
 /** So long does a function wait for a server that is away, then it fails and says so: a restart takes seconds, an outage should not hold jobs. */
@@ -41,6 +41,12 @@ export class ServerClient implements MasterClient {
   async listFiles(saltenv: string): Promise<string[]> {
     const query = new URLSearchParams({ saltenv })
     return (await this.#patiently(() => this.#json<{ files: string[] }>(`/minion/files?${query}`))).files
+  }
+
+  async listTree(saltenv: string): Promise<RootsShape> {
+    const query = new URLSearchParams({ saltenv })
+    const { directories = [], links = {} } = await this.#patiently(() => this.#json<Partial<RootsShape>>(`/minion/files?${query}`))
+    return { directories, links }
   }
 
   async listEnvironments(): Promise<string[]> {

@@ -67,6 +67,18 @@ t.test('all files of an environment are listed once, without what links lead out
   t.same(await roots.list('nothing'), [])
 })
 
+t.test('directories, empty ones too, and links that stay inside are listed beside the files', async t => {
+  const dir = t.testdir({ one: { a: { f: '' }, empty: { deep: {} } }, two: { a: { g: '' }, more: {} }, secret: '' })
+  symlinkSync('a', join(dir, 'one', 'link'))
+  symlinkSync('../secret', join(dir, 'one', 'leak'))
+  symlinkSync('nothing', join(dir, 'one', 'dangling'))
+  t.strictSame(await new FileRoots({ base: [join(dir, 'one'), join(dir, 'two')] }).tree('base'), {
+    files: ['a/f', 'a/g', 'link/f'],
+    directories: ['a', 'empty', 'empty/deep', 'link', 'more'],
+    links: { link: 'a' }
+  })
+})
+
 t.test('a changed file has a new hash', async t => {
   const { roots, dir } = tree(t)
   const path = join(dir, 'base/top.sls')
@@ -115,7 +127,7 @@ t.test('minions get files over HTTP: by hash when they have them already, and ne
   for (const path of ['../secret', '%2e%2e/secret', '/etc/passwd', 'web/..%2f../secret']) {
     t.equal((await minion.get(`/minion/file?path=${path}`)).status, 400, path)
   }
-  t.match(await (await minion.get('/minion/files?saltenv=dev')).json(), { files: ['dev.txt'] })
+  t.strictSame(await (await minion.get('/minion/files?saltenv=dev')).json(), { files: ['dev.txt'], directories: [], links: {} })
   t.match(await (await minion.get('/minion/environments')).json(), { environments: ['base', 'dev'] })
 })
 

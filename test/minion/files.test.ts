@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 import { openFileClient, parseSaltUrl } from '../../src/minion/files.js'
@@ -115,4 +115,15 @@ t.test('masterless: the first of the roots that has a file gives it', async t =>
   t.same(await client.listFiles('base'), ['a', 'b', 'sub/c'])
   t.same(await client.listFiles('dev'), [])
   t.same(await client.listEnvironments(), ['base'])
+})
+
+t.test('masterless: links are followed, once, and told of', async t => {
+  const dir = t.testdir({ base: { a: { f: 'F' }, empty: {} }, outside: { o: 'O' } })
+  await symlink('../outside', join(dir, 'base', 'out'))
+  await symlink('..', join(dir, 'base', 'a', 'up'))
+  await symlink('nothing', join(dir, 'base', 'dangling'))
+  const options = minionOptions({ id: 'm', cachedir: dir, conf_dir: dir, file_client: 'local', file_roots: { base: [join(dir, 'base')] } })
+  const client = openFileClient(options, recordingMaster().master)
+  t.same(await client.listFiles('base'), ['a/f', 'out/o'])
+  t.same(await client.listTree('base'), { directories: ['a', 'a/up', 'empty', 'out'], links: { 'a/up': '..', out: '../outside' } })
 })

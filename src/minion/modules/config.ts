@@ -3,6 +3,7 @@ import { compileGlob } from '../../tags/glob.js'
 import type { ModuleContext } from '../context.js'
 import { CommandExecutionError, InvocationError } from './errors.js'
 import { doc, fn, type Module } from './module.js'
+import { pyStr } from './python.js'
 import { flag, isMapping, type Mapping, text, traverse } from './values.js'
 
 /** Salt's `config` module: one place to ask for options, grains and pillar. Secrets are masked before they get here. */
@@ -127,7 +128,7 @@ function validProtocol(_ctx: ModuleContext, { uri }: Mapping): boolean {
 /** `644`, `0644`, 420 (octal in YAML) … → `0644`; null stays. Salt shows modes this way in changes. */
 export function manageMode(mode: unknown): string | null {
   if (mode === null || mode === undefined) return null
-  const digits = String(mode)
+  const digits = pyStr(mode)
     .replace(/^["']|["']$/g, '')
     .replace(/^0o/, '')
   return digits === '' ? digits : `0${digits.replace(/^0+/, '') || '0'}`.padStart(4, '0')

@@ -306,8 +306,9 @@ async function listMaster(ctx: ModuleContext, a: Mapping): Promise<string[]> {
 }
 
 async function listDirs(ctx: ModuleContext, a: Mapping): Promise<string[]> {
-  const found = new Set<string>(['.'])
-  for (const file of await ctx.files.listFiles(envOf(ctx, a.saltenv))) {
+  const saltenv = envOf(ctx, a.saltenv)
+  const found = new Set<string>(['.', ...(await ctx.files.listTree(saltenv)).directories])
+  for (const file of await ctx.files.listFiles(saltenv)) {
     for (let dir = dirname(file); dir !== '.'; dir = dirname(dir)) found.add(dir)
   }
   return [...found].filter(dir => dir.startsWith(text(a.prefix, 'prefix'))).sort()

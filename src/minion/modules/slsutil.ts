@@ -6,7 +6,7 @@ import { localCopy } from '../sources.js'
 import { renderTemplate } from '../template.js'
 import { CommandExecutionError, InvocationError } from './errors.js'
 import { doc, fn, type Module } from './module.js'
-import { pyStr } from './python.js'
+import { pyRepr, pyStr } from './python.js'
 import { flag, isMapping, type Mapping, number, setOwn, text, textOrNull } from './values.js'
 
 const MERGE = "strategy='smart', renderer='yaml', merge_lists=False"
@@ -39,9 +39,10 @@ export const slsutil: Module = {
     fn(`merge(obj_a, obj_b, ${MERGE})`, doc('Merges data.', "slsutil.merge '{a: 1}' '{b: 2}' strategy=recurse"), (_ctx, a) =>
       mergeBy(text(a.strategy, 'strategy'), a.obj_a, a.obj_b, flag(a.merge_lists))
     ),
-    fn(`merge_all(lst, ${MERGE})`, doc('Merges the data in a list.', "slsutil.merge_all '[{a: 1}, {b: 2}]'"), (_ctx, a) =>
-      (a.lst as unknown[]).reduce((below, above) => mergeBy(text(a.strategy, 'strategy'), below, above, flag(a.merge_lists)), {})
-    ),
+    fn(`merge_all(lst, ${MERGE})`, doc('Merges the data in a list.', "slsutil.merge_all '[{a: 1}, {b: 2}]'"), (_ctx, a) => {
+      if (!Array.isArray(a.lst)) throw new InvocationError(`lst must be a list, not ${pyRepr(a.lst)}`)
+      return a.lst.reduce((below, above) => mergeBy(text(a.strategy, 'strategy'), below, above, flag(a.merge_lists)), {})
+    }),
     fn("boolstr(value, true='true', false='false')", doc('Returns one of two texts.', 'slsutil.boolstr yes'), (_ctx, a) =>
       flag(a.value) ? a.true : a.false
     ),

@@ -172,3 +172,13 @@ t.test('cp: files of file_roots', async t => {
     t.match(await run('cp.get_file_str', path), { retcode: 1, return: /is no path below file_roots/ }, path)
   }
 })
+
+t.test('arguments of a strange kind are told in words, whatever the function', async t => {
+  const { run } = await minionTest(t)
+  t.match(await run('slsutil.merge_all', { a: 1 }), {
+    retcode: 1,
+    return: "ERROR executing 'slsutil.merge_all': lst must be a list, not {'a': 1}"
+  })
+  t.match(await run('slsutil.merge_all', null), { retcode: 1, return: /lst must be a list, not None/ })
+  t.equal((await run('config.manage_mode', [{ b: 1 }])).return, "0[{'b': 1}]")
+})

@@ -363,3 +363,39 @@ t.test('symlink', async t => {
     comment: `Directory ${path('no')} for symlink is not present`
   })
 })
+
+t.test('recurse: include_empty makes empty directories, keep_symlinks makes links; clean leaves both alone', async t => {
+  const minion = await fileTest(t, { files: { 'tree/a/f': 'f\n', 'tree/skip.bak': 'b\n', 'other/g': 'g\n' } })
+  const roots = minion.path('roots')
+  for (const dir of ['tree/empty/deep', 'tree/no.bak']) await mkdir(join(roots, dir), { recursive: true })
+  await symlink('a', join(roots, 'tree', 'to_dir'))
+  await symlink('a/f', join(roots, 'tree', 'to_file'))
+  // With types nothing below a link is listed.
+  const here = async (name: string): Promise<string[]> => {
+    const dir = minion.path(name)
+    const entries = await readdir(dir, { recursive: true, withFileTypes: true })
+    return entries.map(entry => join(entry.parentPath, entry.name).slice(dir.length + 1)).sort()
+  }
+
+  const plain = { source: 'salt://tree', exclude_pat: '*.bak' }
+  t.equal((await minion.file('recurse', 'plain', plain)).result, true)
+  t.same(await here('plain'), ['a', 'a/f', 'to_dir', 'to_dir/f', 'to_file'], 'without them a link is what it leads to')
+
+  const all = { ...plain, include_empty: true, keep_symlinks: true }
+  await idempotent(t, minion, 'recurse', 'all', all)
+  t.same(await here('all'), ['a', 'a/f', 'empty', 'empty/deep', 'to_dir', 'to_file'])
+  t.equal(await readlink(minion.path('all/to_dir')), 'a')
+  t.equal(await readlink(minion.path('all/to_file')), 'a/f')
+
+  await minion.write('all/foreign', 'x')
+  t.match(await minion.file('recurse', 'all', { ...all, clean: true }), {
+    result: true,
+    changes: { removed: [minion.path('all/foreign')] }
+  })
+  t.same(await here('all'), ['a', 'a/f', 'empty', 'empty/deep', 'to_dir', 'to_file'])
+
+  await minion.write('forced/to_file', 'in the way')
+  t.match(await minion.file('recurse', 'forced', all), { result: false, comment: /File exists where the symlink .*to_file should be/ })
+  t.match(await minion.file('recurse', 'forced', { ...all, force_symlinks: true }), { result: true })
+  t.equal(await readlink(minion.path('forced/to_file')), 'a/f')
+})

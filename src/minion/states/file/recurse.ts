@@ -10,11 +10,13 @@ import { directory } from './directory.js'
 import { manageFile } from './managed.js'
 import { isIncluded } from './patterns.js'
 import { answer, applyOwnership, exists, makeParents, ownershipOf } from './place.js'
+import { symlink } from './symlink.js'
 
 export const recurse = stateFn(
   "recurse(name, source, keep_source=True, clean=False, require=None, user=None, group=None, dir_mode=None, file_mode=None, sym_mode=None, template=None, context=None, replace=True, defaults=None, include_empty=False, backup='', include_pat=None, exclude_pat=None, maxdepth=None, keep_symlinks=False, force_symlinks=False, win_owner=None, win_perms=None, win_deny_perms=None, win_inheritance=True, **kwargs)",
   `Copies a directory of the server. include_pat, exclude_pat: globs, or expressions behind E@, over paths below it. clean removes all that is
-neither from the server nor of a file state that is required. changes: what changed, by path.`,
+neither from the server nor of a file state that is required. include_empty makes directories that have nothing in them, too. keep_symlinks makes
+links where the server has them (force_symlinks: in the place of something else). changes: what changed, by path.`,
   manageTree
 )
 
@@ -23,6 +25,10 @@ interface Tree {
   readonly source: string
   /** Paths below the source. */
   readonly files: readonly string[]
+  /** With include_empty: directories below the source. */
+  readonly directories: readonly string[]
+  /** With keep_symlinks: links below the source, and where they lead. */
+  readonly links: ReadonlyMap<string, string>
 }
 
 async function manageTree(ctx: StateContext, a: Mapping): Promise<StateResult> {
@@ -34,7 +40,7 @@ async function manageTree(ctx: StateContext, a: Mapping): Promise<StateResult> {
   if (!isAbsolute(name)) return answer(name, false, `Specified file ${name} is not an absolute path`)
   const owner = await ownershipOf(a.user, a.group, a.dir_mode)
   if (typeof owner === 'string') return answer(name, false, owner)
-  const tree = await findTree(ctx, a.source)
+  const tree = await findTree(ctx, a)
   if (typeof tree === 'string') return answer(name, false, tree)
   const now = await stat(name).catch(() => null)
   if (now && !now.isDirectory()) return answer(name, false, `The path ${name} exists and is not a directory`)
@@ -43,12 +49,12 @@ async function manageTree(ctx: StateContext, a: Mapping): Promise<StateResult> {
     await mkdir(name)
     await applyOwnership(name, owner)
   }
-  return new Recursion(ctx, a, name).run(wantedFiles(a, tree), tree)
+  return new Recursion(ctx, a, name).run(wanted(a, tree))
 }
 
 /** The first source that is a directory of the server; a text: why there is none. */
-async function findTree(ctx: StateContext, given: unknown): Promise<Tree | string> {
-  const sources = [given].flat().map(item => text(isMapping(item) ? Object.keys(item)[0] : item, 'source').replace(/\/+$/, ''))
+async function findTree(ctx: StateContext, a: Mapping): Promise<Tree | string> {
+  const sources = [a.source].flat().map(item => text(isMapping(item) ? Object.keys(item)[0] : item, 'source').replace(/\/+$/, ''))
   const strange = sources.find(source => !source.startsWith('salt://'))
   if (strange !== undefined) return `Invalid source '${strange}' (must be a salt:// URI)`
   let missing = ''
@@ -56,8 +62,14 @@ async function findTree(ctx: StateContext, given: unknown): Promise<Tree | strin
     try {
       const { path: source, saltenv: named } = url === 'salt:' || url === 'salt:/' ? { path: '', saltenv: null } : parseSaltUrl(url)!
       const saltenv = named ?? ctx.saltenv
-      const files = (await ctx.files.listFiles(saltenv)).filter(file => source === '' || file.startsWith(`${source}/`))
-      if (files.length > 0) return { saltenv, source, files: files.map(file => (source === '' ? file : file.slice(source.length + 1))) }
+      const files = below(source, await ctx.files.listFiles(saltenv))
+      const more = flag(a.include_empty) || flag(a.keep_symlinks) ? await ctx.files.listTree(saltenv) : { directories: [], links: {} }
+      const directories = flag(a.include_empty) ? below(source, more.directories) : []
+      const links = flag(a.keep_symlinks) ? below(source, Object.keys(more.links)) : []
+      if (files.length + directories.length + links.length > 0) {
+        const targets = links.map(link => [link, more.links[source === '' ? link : `${source}/${link}`]!] as const)
+        return { saltenv, source, files, directories, links: new Map(targets) }
+      }
       missing ||= `The directory '${source}' does not exist on the salt fileserver in saltenv '${saltenv}'`
     } catch (error) {
       return `Recurse failed: ${messageOf(error)}`
@@ -66,10 +78,20 @@ async function findTree(ctx: StateContext, given: unknown): Promise<Tree | strin
   return missing
 }
 
-function wantedFiles(a: Mapping, { files }: Tree): string[] {
+/** Paths below a directory, relative to it. */
+function below(source: string, paths: readonly string[]): string[] {
+  return source === '' ? [...paths] : paths.filter(path => path.startsWith(`${source}/`)).map(path => path.slice(source.length + 1))
+}
+
+/** What the patterns and the depth leave of a tree. Nothing below a link that is kept is a file of its own. */
+function wanted(a: Mapping, tree: Tree): Tree {
   const [include, exclude] = [textOrNull(a.include_pat, 'include_pat'), textOrNull(a.exclude_pat, 'exclude_pat')]
   const depth = numberOrNull(a.maxdepth, 'maxdepth')
-  return files.filter(file => (depth === null || file.split('/').length - 1 <= depth) && isIncluded(file, include, exclude))
+  const isWanted = (path: string): boolean => (depth === null || path.split('/').length - 1 <= depth) && isIncluded(path, include, exclude)
+  const links = new Map([...tree.links].filter(([path]) => isWanted(path)))
+  const throughLink = (path: string): boolean => [...links.keys()].some(link => path === link || path.startsWith(`${link}/`))
+  const own = (paths: readonly string[]): string[] => paths.filter(path => isWanted(path) && !throughLink(path))
+  return { ...tree, files: own(tree.files), directories: own(tree.directories), links }
 }
 
 /** The states of the members, gathered into one. */
@@ -87,11 +109,13 @@ class Recursion {
     this.#name = name
   }
 
-  async run(files: readonly string[], tree: Tree): Promise<StateResult> {
-    const directories = new Set([this.#name, ...files.map(file => dirname(join(this.#name, file)))])
+  async run(tree: Tree): Promise<StateResult> {
+    const place = (path: string): string => join(this.#name, path)
+    const directories = new Set([this.#name, ...tree.files.map(file => dirname(place(file))), ...tree.directories.map(place)])
+    for (const [link, target] of tree.links) await this.#link(place(link), target)
     for (const dir of directories) await this.#directory(dir)
-    for (const file of files) await this.#file(join(this.#name, file), saltUrl(tree, file))
-    if (flag(this.#a.clean)) await this.#clean([...directories, ...files.map(file => join(this.#name, file))])
+    for (const file of tree.files) await this.#file(place(file), saltUrl(tree, file))
+    if (flag(this.#a.clean)) await this.#clean([...directories, ...[...tree.files, ...tree.links.keys()].map(place)])
     return answer(this.#name, this.#result, this.#comment(), this.#changes)
   }
 
@@ -100,6 +124,14 @@ class Recursion {
     if (result === false || this.#result === true) this.#result = result
     if (result !== true && comment) this.#comments.set(path, [...(this.#comments.get(path) ?? []), comment])
     if (Object.keys(changes).length > 0) this.#changes[path] = changes
+  }
+
+  async #link(path: string, target: string): Promise<void> {
+    const { user, group, sym_mode, force_symlinks } = this.#a
+    this.#merge(
+      path,
+      await callDirectly(symlink, this.#ctx, { name: path, target, makedirs: true, force: force_symlinks, user, group, mode: sym_mode })
+    )
   }
 
   async #directory(path: string): Promise<void> {
