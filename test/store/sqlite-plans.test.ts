@@ -16,7 +16,10 @@ const STOPS_EARLY = [
   'SELECT seq, stamp_us, octet_length(json) FROM events ORDER BY seq LIMIT ?',
   'SELECT block FROM event_blocks WHERE max_us >= ? ORDER BY block LIMIT 1',
   'SELECT block FROM event_blocks WHERE min_us <= ? ORDER BY block DESC LIMIT 1',
+  // The index holds plans that wait alone.
+  'SELECT held, count(*) FROM plans WHERE held IS NOT NULL GROUP BY held',
   // The index holds open plans alone.
+  'SELECT count(*) FROM (SELECT 1 FROM plans WHERE due_us IS NOT NULL LIMIT 100000)',
   'SELECT id, event, rule, version, sls, position, state, error, attempts, changed_us, held, blocked, forced, gathered FROM plans WHERE due_us IS NOT NULL AND due_us <= ? ORDER BY event, position LIMIT ?',
   "UPDATE plans SET held = 'paused', due_us = NULL WHERE rule = ? AND due_us IS NOT NULL",
   'SELECT rule, key, first, due_us, body FROM reactor_windows ORDER BY rule, key LIMIT ?',
