@@ -125,7 +125,12 @@ t.test('bad input is a 4xx that names the field', async t => {
   ]
   for (const [body, status, text] of cases) t.match(await call('POST', '/', body), [status, { error: text }], JSON.stringify(body))
   t.match(await call('POST', '/'), [400, { error: /Lowstates must be a list/ }], 'no body')
-  t.same(await log(), [], 'and nothing ran')
+  t.match(
+    await log(),
+    [{ tag: /^salt\/run\/\d+\/ret$/, data: { fun: 'no.such', success: false } }],
+    'nothing ran; of an unknown runner Salt tells'
+  )
+  t.equal((await log()).length, 1)
 })
 
 t.test('without permission nothing runs', async t => {
