@@ -200,7 +200,7 @@ t.test('no token and no password appears in the log, at its most talkative', asy
   await app.inject({ method: 'POST', url: '/login', payload: { ...ADMIN, password: 'hush-hush-wrong' } })
   await app.inject({ url: `/events?token=${token}x&timeout=1` })
   await app.inject({ url: `/login?token=${token}` })
-  await app.inject({ url: `/events/${token}` })
+  await app.inject({ url: `/events/${token}?timeout=1` })
   await app.inject({
     method: 'POST',
     url: '/hook/x',
