@@ -194,13 +194,14 @@ t.test('nobody makes a token that may more than its maker', async t => {
 })
 
 t.test('no token and no password appears in the log, at its most talkative', async t => {
-  const { app, logged, token: admin } = await httpServer(t, { config: config(), logLevel: 'trace' })
+  const { app, listen, logged, token: admin } = await httpServer(t, { config: config(), logLevel: 'trace' })
   const answer = await app.inject({ method: 'POST', url: '/login', payload: ADMIN })
   const { token } = session(answer)
   await app.inject({ method: 'POST', url: '/login', payload: { ...ADMIN, password: 'hush-hush-wrong' } })
   await app.inject({ url: `/events?token=${token}x&timeout=1` })
   await app.inject({ url: `/login?token=${token}` })
-  await app.inject({ url: `/events/${token}?timeout=1` })
+  const stream = await fetch(`${await listen()}/events/${token}?timeout=1`)
+  t.match([stream.status, await stream.text()], [200, /^retry: /])
   await app.inject({
     method: 'POST',
     url: '/hook/x',
