@@ -22,6 +22,11 @@ async function begun(bench: ReactorBench): Promise<string[]> {
   return jids.filter(jid => jid !== undefined)
 }
 
+/** Resolves once a call is told of: that it is made is on record before. */
+async function newOf(bench: ReactorBench, { jid }: ReactionRecord): Promise<void> {
+  await bench.event(({ tag }) => tag === `salt/run/${jid}/new`)
+}
+
 async function retries(bench: ReactorBench) {
   return (await bench.log()).filter(({ tag }) => /^salt\/reactor\/[^/]+\/retry$/.test(tag))
 }
@@ -127,7 +132,8 @@ t.test('a function that a crash interrupted is called again where the rule says 
     const retry = { on, pause: '1s' }
     const first = await reactorBench(t, { files, reactor: rule('sleep.sls', { retry }) })
     await first.fire('n/1')
-    await first.reactions(state('dispatched'))
+    const [attempt] = await first.reactions(state('dispatched'))
+    await newOf(first, attempt!)
     await first.kill()
     first.clock.pass(1)
     const second = await reactorBench(t, { files: { 'sleep.sls': SLEEP }, reactor: rule('sleep.sls', { retry }), after: first })
@@ -139,6 +145,7 @@ t.test('a function that a crash interrupted is called again where the rule says 
     second.clock.pass(60)
     await second.reactor.look()
     const [reaction] = await second.reactions(state('dispatched'))
+    await newOf(second, reaction!)
     const jids = await begun(second)
     t.equal(jids.length, 2)
     t.equal(jids[1], reaction!.jid)
