@@ -96,7 +96,7 @@ export class MinionReactor {
 
   #heard(tag: string, data: unknown): void {
     const parts = this.#parts!
-    if (parts.index.matching(tag).length === 0) return
+    if (parts.rulesFor(tag).length === 0) return
     if (this.#waiting.length >= MAX_WAITING) {
       this.#o.log.error({ tag }, 'too many events wait for their reactions; this one gets none')
       return
@@ -249,7 +249,7 @@ type Parts = Awaited<ReturnType<typeof loadReactor>>
 
 /** The server's reactor up to the call. @throws CONFIG_INVALID */
 async function loadReactor(items: readonly unknown[], { fileRoots, context }: MinionReactorOptions, clock: Clock) {
-  const [rules, { RuleIndex }, { Conditions }, deciding, { detachedGuards }, windowed, kept, { activeAgain }, rest] = await Promise.all([
+  const [rules, { rulesByTag }, { Conditions }, deciding, { detachedGuards }, windowed, kept, { activeAgain }, rest] = await Promise.all([
     import('../reactor/rules.js'),
     import('../reactor/match.js'),
     import('../reactor/conditions.js'),
@@ -262,10 +262,7 @@ async function loadReactor(items: readonly unknown[], { fileRoots, context }: Mi
   ])
   const all = rules.readConfigRules(items)
   refuseRetry(all)
-  const index = new RuleIndex()
-  for (const rule of all) index.add(rule)
-  const ranks = new Map(all.map((rule, rank) => [rule, rank]))
-  const rulesFor = (tag: string) => index.matching(tag).sort((a, b) => ranks.get(a)! - ranks.get(b)!)
+  const rulesFor = rulesByTag(all)
   const byId = new Map(all.map(rule => [rule.id, rule]))
   const find = (id: string) => byId.get(id) ?? null
   const guards: Guards = detachedGuards(find, clock)
@@ -274,7 +271,7 @@ async function loadReactor(items: readonly unknown[], { fileRoots, context }: Mi
   const conditions = new Conditions(() => clock.nowUs() / 1000)
   // Nothing on the bus has a cause; loops meet the limit of calls.
   const decider: Decider<Rule> = new deciding.Decider({ windows, guards, conditions, maxDepth: Number.POSITIVE_INFINITY, find })
-  return { ...rest, index, rulesFor, guards, windows, memory, decider, activeAgain }
+  return { ...rest, rulesFor, guards, windows, memory, decider, activeAgain }
 }
 
 async function loadRendering(fileRoots: MinionReactorOptions['fileRoots'], context: MinionReactorOptions['context']) {

@@ -11,9 +11,9 @@ import { activeAgain } from './gate.js'
 import { detachedGuards, type Guards } from './guards.js'
 import { type DoneCall, Ledger, type WouldCall, withoutOrder } from './ledger.js'
 import { Lines } from './lines.js'
-import { RuleIndex } from './match.js'
+import { rulesByTag } from './match.js'
 import { NO_OPTIONS, type RuleOptions } from './options.js'
-import { packed } from './performer.js'
+import { packed } from './packed.js'
 import type { Rule } from './rules.js'
 import { reactsTo } from './scope.js'
 import { withoutSecretKeys } from './secrets.js'
@@ -107,11 +107,9 @@ const MAX_STOPPED = 5
 /** Events of open windows are in memory here; beyond this windows are closed early, and counted. */
 const MAX_BYTES = 128 * 1024 * 1024
 
-type Ranked = Rule & { readonly rank: number }
-
 /** A rule's reaction to an event, or to a window of them. */
 interface Reaction {
-  readonly rule: Ranked
+  readonly rule: Rule
   /** The event that stands for it. */
   readonly event: StoredEvent & Pick<SlsEvent, 'events'>
   /** All that are reacted to. */
@@ -137,14 +135,14 @@ interface Outcome {
 /** Goes through events, page by page, and counts. */
 export class Backtest {
   readonly #o: PageOptions
-  readonly #index = new RuleIndex()
-  readonly #rules = new Map<string, Ranked>()
+  readonly #matching: (tag: string) => Rule[]
+  readonly #rules = new Map<string, Rule>()
   readonly #stopped = new Map<string, number>()
   readonly #expanded = new Map<string, Promise<readonly string[]>>()
   readonly #windows = new Windows({ ...MAX_WINDOWS, bytes: MAX_BYTES })
   readonly #memory = new WindowMemory<StoredEvent>()
   readonly #guards: Guards
-  readonly #decider: Decider<Ranked>
+  readonly #decider: Decider<Rule>
   readonly #lines = new Lines()
   readonly #ledger = new Ledger()
   /** What becomes known of reactions later on: for breakers. */
@@ -157,10 +155,10 @@ export class Backtest {
     const none = { matched: 0, reacting: 0, calls: 0, refused: 0, failed: 0, windows: 0, queued: 0, unknown: 0, early: 0 }
     const samples = { calls: [], changed: [], added: [], removed: [], errors: [] }
     this.summary = { counts: { ...none, same: 0, changed: 0, added: 0, removed: 0 }, passed: {}, rules: {}, samples }
-    for (const [rank, given] of options.rules.entries()) {
-      const rule = { ...NO_OPTIONS, version: 0, ...given, enabled: true, rank } as unknown as Ranked
+    const rules = options.rules.map(given => ({ ...NO_OPTIONS, version: 0, ...given, enabled: true }) as unknown as Rule)
+    this.#matching = rulesByTag(rules)
+    for (const rule of rules) {
       this.#rules.set(rule.id, rule)
-      this.#index.add(rule)
       this.summary.rules[rule.id] = { matched: 0, reacted: 0, waiting: 0, passed: {}, calls: 0, failed: 0 }
     }
     const find = (id: string) => this.#rules.get(id) ?? null
@@ -188,8 +186,7 @@ export class Backtest {
 
   async #event(event: StoredEvent): Promise<void> {
     await this.#advance(event.stampUs)
-    const found = this.#index.matching(event.tag) as unknown as Ranked[]
-    const rules = found.filter(rule => reactsTo(rule, event)).sort((a, b) => a.rank - b.rank)
+    const rules = this.#matching(event.tag).filter(rule => reactsTo(rule, event))
     if (rules.length === 0) return
     if (this.#counts(event)) {
       this.summary.counts.matched++
@@ -219,7 +216,7 @@ export class Backtest {
     this.#nowUs = us
   }
 
-  async #take(decisions: readonly Decision<Ranked>[], event: StoredEvent | null): Promise<void> {
+  async #take(decisions: readonly Decision<Rule>[], event: StoredEvent | null): Promise<void> {
     for (const { rule, events } of this.#memory.apply(this.#windows.changes(), event)) this.#pass(rule, 'accumulate', events)
     this.summary.counts.early = this.#windows.early
     const alone = new Map<number, Reaction[]>()
@@ -233,7 +230,7 @@ export class Backtest {
   }
 
   /** Null for what is passed over, gathered, or not due before the end. */
-  #reactionOf(decision: Decision<Ranked>): Reaction | null {
+  #reactionOf(decision: Decision<Rule>): Reaction | null {
     if (decision.kind === 'window') return this.#windowOf(decision)
     const { rule, event } = decision
     if (decision.kind === 'passed') this.#pass(rule.id, decision.option, [event])
@@ -250,7 +247,7 @@ export class Backtest {
     return { rule, event, members: [event], startUs, slot: decision.slot }
   }
 
-  #windowOf({ fired, stopped, rule }: Extract<Decision<Ranked>, { kind: 'window' }>): Reaction | null {
+  #windowOf({ fired, stopped, rule }: Extract<Decision<Rule>, { kind: 'window' }>): Reaction | null {
     const members = this.#memory.take(fired.rule, fired.first)
     const last = members[members.length - 1]
     if (last === undefined || rule === null) return null
@@ -341,7 +338,7 @@ export class Backtest {
     return null
   }
 
-  #wait({ id }: Ranked, events: readonly StoredEvent[]): null {
+  #wait({ id }: Rule, events: readonly StoredEvent[]): null {
     this.summary.rules[id]!.waiting += events.filter(this.#counts).length
     return null
   }
@@ -359,7 +356,7 @@ export class Backtest {
     return found
   }
 
-  async #render(rule: Ranked, file: string, event: Reaction['event']): Promise<Pick<Rendered, 'calls' | 'error'>> {
+  async #render(rule: Rule, file: string, event: Reaction['event']): Promise<Pick<Rendered, 'calls' | 'error'>> {
     const stopped = this.#stopped.get(file) ?? 0
     if (stopped >= MAX_STOPPED) return this.#fault(rule, file, event, 'not rendered any more: it was stopped at its limits too often')
     try {
@@ -374,7 +371,7 @@ export class Backtest {
     }
   }
 
-  #fault({ id }: Ranked, file: string, event: Pick<StoredEvent, 'seq'>, error: string): Pick<Rendered, 'calls' | 'error'> {
+  #fault({ id }: Rule, file: string, event: Pick<StoredEvent, 'seq'>, error: string): Pick<Rendered, 'calls' | 'error'> {
     if (this.#counts(event)) {
       this.summary.counts.failed++
       this.summary.rules[id]!.failed++

@@ -7,9 +7,10 @@ import type { Cause, EventData, NewEvent, Seq, StoredEvent } from '../events/eve
 import type { EventLog } from '../events/log.js'
 import type { Clock } from '../shared/clock.js'
 import { stampOf } from '../shared/clock.js'
+import { addTo } from '../shared/multimap.js'
 import type { Blocked, ReactionStore, RuleState } from '../store/store.js'
 import { reactorBlocked, reactorBreaker, reactorPaused, reactorResumed } from '../tags/tags.js'
-import { durationUs, type RuleOptions } from './options.js'
+import { durationUs, type RuleOptions, shownDuration } from './options.js'
 import type { Author } from './rules.js'
 
 /** closed: all pass; open: none; half-open: one event was let through, and what becomes of it decides. */
@@ -117,8 +118,7 @@ export class Guards {
     if (broken.length === 0) return
     const longestUs = broken.reduce((longest, { breaker }) => Math.max(longest, withinUs(breaker)), 0)
     const byRule = new Map<string, { us: number; error: string }[]>()
-    for (const { rule, ...failure } of await this.#o.store.failures(nowUs - longestUs, MAX_RECALLED))
-      byRule.set(rule, [...(byRule.get(rule) ?? []), failure])
+    for (const { rule, ...failure } of await this.#o.store.failures(nowUs - longestUs, MAX_RECALLED)) addTo(byRule, rule, failure)
     for (const { id, breaker } of broken) {
       const { breaker: before, movedUs = 0 } = this.#bodies.get(id) ?? {}
       const recent = (byRule.get(id) ?? []).filter(({ us }) => us > Math.max(movedUs, nowUs - withinUs(breaker)))
@@ -277,7 +277,7 @@ export class Guards {
       return null
     }
     put({ ...rate, blocked: rate.blocked + 1 })
-    const error = `blocked: more than ${limit} events in ${String(per)}${typeof per === 'number' ? ' s' : ''} (${setting})`
+    const error = `blocked: more than ${limit} events in ${shownDuration(per)} (${setting})`
     // Told once in each time: the others are on record.
     const told = rate.blocked > 0 ? [] : [this.told(rule, { blocked: 'rate_limit', limit, per }, event)]
     return { blocked: 'rate_limit', error, events: told }

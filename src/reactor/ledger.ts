@@ -1,6 +1,7 @@
 /** What would be done about events beside what was done, and the difference. Calls about one event belong together, whichever rules make them. */
 import type { Seq } from '../events/event.js'
-import { packed } from './performer.js'
+import { addTo } from '../shared/multimap.js'
+import { packed } from './packed.js'
 
 /** A call that was made, or planned, about an event. */
 export interface DoneCall {
@@ -32,11 +33,11 @@ export class Ledger {
   readonly #would = new Map<Seq, WouldCall[]>()
 
   did(call: DoneCall): void {
-    push(this.#done, call.event, call)
+    addTo(this.#done, call.event, call)
   }
 
   would(event: Seq, call: WouldCall): void {
-    push(this.#would, event, call)
+    addTo(this.#would, event, call)
   }
 
   /** The call as it was made; null when it was not. */
@@ -91,10 +92,4 @@ function canonical(call: unknown): string {
 export function withoutOrder(call: unknown): Record<string, unknown> {
   const { order: _, ...rest } = call as Record<string, unknown>
   return rest
-}
-
-function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const known = map.get(key)
-  if (known === undefined) map.set(key, [value])
-  else known.push(value)
 }

@@ -4,6 +4,9 @@ import { PythonRegex, RegexBudget, RegexTooCostly } from '../shared/regex/index.
 import { GlobIndex } from '../tags/index.js'
 import type { Rule } from './rules.js'
 
+/** What of a rule says whether it matches. */
+type Indexed = Pick<Rule, 'tag' | 'match' | 'enabled'>
+
 /** Steps for one path pattern and one tag; tags have 1024 bytes at most, so this is hundreds per character. Beyond it counts as no match. */
 const MAX_STEPS = 200_000
 
@@ -12,12 +15,12 @@ const MAX_STEPS = 200_000
  * a segment, `**` crosses them, `{a,b}` are alternatives. Micromatch compiles those, and our own engine runs the result, since a
  * pattern such as `*a*a*a*a*b` would keep JavaScript's busy for hours on a long tag.
  */
-export class RuleIndex {
-  readonly #globs = new GlobIndex<Rule>()
-  readonly #paths = new GlobIndex<{ readonly rule: Rule; readonly regex: PythonRegex }>()
-  readonly #pathOf = new Map<Rule, { readonly rule: Rule; readonly regex: PythonRegex }>()
+export class RuleIndex<R extends Indexed = Rule> {
+  readonly #globs = new GlobIndex<R>()
+  readonly #paths = new GlobIndex<{ readonly rule: R; readonly regex: PythonRegex }>()
+  readonly #pathOf = new Map<R, { readonly rule: R; readonly regex: PythonRegex }>()
 
-  add(rule: Rule): void {
+  add(rule: R): void {
     if (!rule.enabled) return
     if (rule.match === 'glob') {
       this.#globs.add(rule.tag, rule)
@@ -28,7 +31,7 @@ export class RuleIndex {
     }
   }
 
-  remove(rule: Rule): void {
+  remove(rule: R): void {
     this.#globs.remove(rule.tag, rule)
     const path = this.#pathOf.get(rule)
     if (path === undefined) return
@@ -37,11 +40,19 @@ export class RuleIndex {
   }
 
   /** The rules for this tag, in no particular order. */
-  matching(tag: string): Rule[] {
+  matching(tag: string): R[] {
     const rules = this.#globs.match(tag)
     if (this.#pathOf.size > 0) for (const { rule, regex } of this.#paths.match(tag)) if (matches(regex, tag)) rules.push(rule)
     return rules
   }
+}
+
+/** Rules that stay as they are, each list in their order. */
+export function rulesByTag<R extends Indexed>(rules: readonly R[]): (tag: string) => R[] {
+  const index = new RuleIndex<R>()
+  for (const rule of rules) index.add(rule)
+  const ranks = new Map(rules.map((rule, rank) => [rule, rank]))
+  return tag => index.matching(tag).sort((a, b) => ranks.get(a)! - ranks.get(b)!)
 }
 
 function matches(regex: PythonRegex, tag: string): boolean {

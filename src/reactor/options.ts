@@ -96,6 +96,11 @@ export function durationUs(value: unknown): number | null {
   return us > 0 ? us : null
 }
 
+/** For people: `30 s`, or as the author wrote it. */
+export function shownDuration(duration: Duration): string {
+  return typeof duration === 'number' ? `${duration} s` : duration
+}
+
 /** @throws FIELD_INVALID naming the first option that cannot be */
 export function checkOptions(options: Partial<Readonly<Record<keyof RuleOptions, unknown>>>): void {
   const fault = optionFault(options)

@@ -11,15 +11,14 @@
  *   for it was throttled; the plan of the event that it did react to is looked for.
  *
  * It costs an event nothing when it comes. Asked about one, it is matched against the rules once (and against those that are switched off), each rule's
- * condition is evaluated again (25 ms at most), the versions of rules that were changed since are read, and for once_within the rule's plans of that
+ * condition is evaluated again (100 ms at most), the versions of rules that were changed since are read, and for once_within the rule's plans of that
  * time and their events, MAX_LOOKED of them. Rules that are gone are not asked: what they did is on record, what they passed over is not known.
  */
 import { eventId, type Seq, type StoredEvent } from '../events/event.js'
 import type { PlanRecord, Store } from '../store/store.js'
 import { groupKeyOf, refusalOf } from './gate.js'
-import { RuleIndex } from './match.js'
-import type { RuleOptions } from './options.js'
-import { durationUs } from './options.js'
+import { RuleIndex, rulesByTag } from './match.js'
+import { durationUs, shownDuration } from './options.js'
 import { RULE_DEFAULTS, type Rule, type Rules } from './rules.js'
 import { reactsTo, whyNotReactsTo } from './scope.js'
 import { isGlob, type SlsFiles } from './sources.js'
@@ -140,11 +139,11 @@ export class PassedBy {
       const { within, threshold } = accumulate
       return {
         why: 'accumulate',
-        reason: `accumulate: there were not ${threshold} events within ${shown(within)}; this one counts no more`
+        reason: `accumulate: there were not ${threshold} events within ${shownDuration(within)}; this one counts no more`
       }
     }
     if (throttle === null || !('once_within' in throttle)) return null
-    const reason = `throttle: another event was reacted to within ${shown(throttle.once_within)}`
+    const reason = `throttle: another event was reacted to within ${shownDuration(throttle.once_within)}`
     const instead = await this.#instead(rule, event, durationUs(throttle.once_within)!)
     return { why: 'throttle', reason, ...(instead === null ? {} : { event: eventId(this.#o.store.events.epoch, instead) }) }
   }
@@ -174,11 +173,5 @@ export class PassedBy {
 }
 
 function matches(rule: Pick<Rule, 'tag' | 'match'>, tag: string): boolean {
-  const index = new RuleIndex()
-  index.add({ ...(rule as Rule), enabled: true })
-  return index.matching(tag).length > 0
-}
-
-function shown(duration: NonNullable<RuleOptions['accumulate']>['within']): string {
-  return typeof duration === 'number' ? `${duration} s` : duration
+  return rulesByTag([{ ...rule, enabled: true }])(tag).length > 0
 }

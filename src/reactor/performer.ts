@@ -9,6 +9,7 @@ import { type Dispatcher, MAX_ERROR } from './dispatch.js'
 import type { ReactorErrors } from './errors.js'
 import type { Guards } from './guards.js'
 import type { RuleOptions } from './options.js'
+import { packed, revive } from './packed.js'
 import { keptText } from './secrets.js'
 import { type SlsFiles, SlsMissing } from './sources.js'
 
@@ -344,35 +345,6 @@ function withoutReplaced(compiled: ReadonlyMap<PlanRecord, readonly CompiledReac
   return new Map([...compiled].map(([plan, reactions]) => [plan, reactions.filter(({ section }) => last.get(section) === plan)]))
 }
 
-/** Calls are kept as JSON, which has no integers beyond 2^53: those are marked. What an event holds and looks like the mark is put into a list there. */
-export function packed(value: unknown): unknown {
-  if (typeof value === 'bigint') return { [BIG]: String(value) }
-  if (Array.isArray(value)) return value.map(packed)
-  if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value)
-  if (isMark(entries)) return { [BIG]: [packed(entries[0]![1])] }
-  return Object.fromEntries(entries.map(([key, item]) => [key, packed(item)]))
-}
-
-function isMark(entries: readonly (readonly [string, unknown])[]): boolean {
-  return entries.length === 1 && entries[0]![0] === BIG
-}
-
 function unpacked(reaction: ReactionRecord): ReactionRecord & { readonly call: ReactionCall } {
   return { ...reaction, call: revive(reaction.call) as ReactionCall }
 }
-
-/** What `packed` made of a value, as it was. */
-export function revive(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(revive)
-  if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value)
-  if (isMark(entries)) {
-    const marked = entries[0]![1]
-    if (Array.isArray(marked)) return { [BIG]: revive(marked[0]) }
-    if (typeof marked === 'string' && /^-?\d+$/.test(marked)) return BigInt(marked)
-  }
-  return Object.fromEntries(entries.map(([key, item]) => [key, revive(item)]))
-}
-
-const BIG = '__int__'

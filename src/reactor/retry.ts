@@ -7,7 +7,7 @@ import { reactorRetry } from '../tags/tags.js'
 import { backoffUs } from './backoff.js'
 import type { ReactionCall } from './compiled.js'
 import type { RetryOn, RuleOptions } from './options.js'
-import { packed } from './performer.js'
+import { packed } from './packed.js'
 
 export interface RetrierOptions {
   readonly store: { readonly events: Pick<Store['events'], 'get'>; readonly reactions: Pick<Store['reactions'], 'again'> }

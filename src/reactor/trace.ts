@@ -4,6 +4,7 @@
  */
 import { eventId, type Seq, type StoredEvent } from '../events/event.js'
 import { stampOf } from '../shared/clock.js'
+import { addTo } from '../shared/multimap.js'
 import type { JobRecord, PlanRecord, ReactionRecord, ReturnRecord, Store } from '../store/store.js'
 import type { PassedBy, PassedOver } from './passed.js'
 import { withoutSecretKeys } from './secrets.js'
@@ -234,7 +235,7 @@ class Tracer {
     const byJid = new Map<string, [StoredEvent, TracedEvent][]>()
     for (const entry of below) {
       const jid = jidOf(entry[0].tag)
-      if (jid !== null) byJid.set(jid, [...(byJid.get(jid) ?? []), entry])
+      if (jid !== null) addTo(byJid, jid, entry)
     }
     for (const reaction of made) {
       const events = byJid.get(reaction.jid) ?? []

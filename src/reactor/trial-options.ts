@@ -4,7 +4,7 @@ import { stampOf } from '../shared/clock.js'
 import type { DecidedRule, Decision } from './decide.js'
 import { activeAgain, conditionOn, isActive } from './gate.js'
 import type { Guards, Stopped } from './guards.js'
-import type { Duration, RuleOptions } from './options.js'
+import { type RuleOptions, shownDuration } from './options.js'
 import type { Joined } from './windows.js'
 
 export interface OptionEffect {
@@ -74,7 +74,7 @@ export async function guardsTold(
   const rates = rule.rate_limit ?? (stopped === null ? null : guards.defaults.rate_limit)
   if (rates !== null) {
     const { limit, per } = rates
-    told.push(guard('rate_limit', stopped, `with it ${rate?.count ?? 0} of ${limit} in ${span(per)}`))
+    told.push(guard('rate_limit', stopped, `with it ${rate?.count ?? 0} of ${limit} in ${shownDuration(per)}`))
   }
   if (stopped !== null) return told
   const paused = running?.paused(rule.id) ?? null
@@ -128,8 +128,4 @@ async function lineTold({ id }: DecidedRule, limit: number, slot: string, runnin
   const { working, waiting } = await running.line(id, slot)
   const passes = working < limit && waiting === 0
   return { option: 'concurrency', passes, reason: `${working} of ${limit} of ${line} go now, ${waiting} wait` }
-}
-
-function span(duration: Duration): string {
-  return typeof duration === 'number' ? `${duration} s` : duration
 }

@@ -2,8 +2,7 @@
 import type { StoredEvent } from '../events/event.js'
 import type { ReactionStore, WindowRecord } from '../store/store.js'
 import { groupKeyOf } from './gate.js'
-import { RuleIndex } from './match.js'
-import type { Rule } from './rules.js'
+import { rulesByTag } from './match.js'
 import type { TrialRule } from './trial.js'
 import { WindowMemory } from './window-memory.js'
 import { shownWindow, Windows } from './windows.js'
@@ -41,11 +40,10 @@ type Times = ReadonlyMap<string, number>
 
 /** Of each rule that gathers events the keys of these, and when the last one of each came. */
 function timesByKey(rules: readonly TrialRule[], events: readonly StoredEvent[]): Map<string, Times> {
-  const index = new RuleIndex()
-  for (const rule of rules) index.add(rule as unknown as Rule)
+  const matching = rulesByTag(rules)
   const found = new Map<string, Map<string, number>>()
   for (const event of events) {
-    for (const rule of index.matching(event.tag)) {
+    for (const rule of matching(event.tag)) {
       const key = groupKeyOf(rule, event)
       if (key === null) continue
       const times = found.get(rule.id) ?? new Map<string, number>()

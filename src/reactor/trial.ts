@@ -9,7 +9,7 @@ import { Conditions } from './conditions.js'
 import { type DecidedRule, Decider, type Decision } from './decide.js'
 import type { Guards } from './guards.js'
 import { type LintWarning, lintTemplate } from './lint.js'
-import { RuleIndex } from './match.js'
+import { rulesByTag } from './match.js'
 import { TemplateError } from './render.js'
 import type { Rule } from './rules.js'
 import { keptText } from './secrets.js'
@@ -172,8 +172,7 @@ export function isWrong(rules: readonly Pick<TriedRule, 'outcome' | 'sls'>[]): b
 
 class Trying {
   readonly #o: TrialOptions
-  readonly #index = new RuleIndex()
-  readonly #ranks: ReadonlyMap<unknown, number>
+  readonly #matching: (tag: string) => TrialRule[]
   readonly #decider: Decider<TrialRule>
   /** What is open, as it was seen last, by rule and first event. */
   readonly #open = new Map<string, Joined>()
@@ -181,8 +180,7 @@ class Trying {
   constructor(options: TrialOptions) {
     this.#o = options
     const { rules, windows, guards, maxDepth } = options
-    for (const rule of rules) this.#index.add(rule as unknown as Rule)
-    this.#ranks = new Map(rules.map((rule, rank) => [rule, rank]))
+    this.#matching = rulesByTag(rules)
     const byId = new Map(rules.map(rule => [rule.id, rule]))
     const conditions = new Conditions(() => performance.now())
     this.#decider = new Decider({ windows, guards, conditions, maxDepth, find: id => byId.get(id) ?? null })
@@ -190,8 +188,7 @@ class Trying {
 
   async event(event: StoredEvent): Promise<TriedEvent> {
     const before = await this.#windowsOf(this.#until(event.stampUs))
-    const found = this.#index.matching(event.tag) as unknown as TrialRule[]
-    const rules = found.sort((a, b) => this.#ranks.get(a)! - this.#ranks.get(b)!)
+    const rules = this.#matching(event.tag)
     const decisions = this.#decider.event(rules, event)
     this.#remember(decisions)
     this.#o.memory.apply(this.#o.windows.changes(), event)

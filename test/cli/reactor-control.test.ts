@@ -14,11 +14,7 @@ async function server(t: Test, options: object = {}) {
   const runAs = async (user: string, ...args: string[]) => {
     return brine(['reactor', ...args], { env: { BRINE_URL: url, BRINE_TOKEN: await http.tokenOf(user) } })
   }
-  const planned = async () => {
-    const head = await bench.store.events.head()
-    while ((await bench.store.reactions.cursor()) < head) await bench.reactor.look()
-  }
-  return { bench, run, runAs, planned, rule: bench.reactor.rules.all()[0]!.id }
+  return { bench, run, runAs, planned: bench.planned, rule: bench.reactor.rules.all()[0]!.id }
 }
 
 t.test('pause and resume of a rule say what they did, twice as well; status and reactions show what waits', async t => {

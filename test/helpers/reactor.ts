@@ -21,6 +21,8 @@ export interface ReactorBench extends Bench {
   fire(tag: string, data?: EventData): Promise<number>
   /** Resolves with the first event, from the beginning of the log on, that the test accepts. */
   event(accept: (event: { tag: string; data: EventData }) => boolean): Promise<StoredEvent>
+  /** Resolves once all events that are on the log have been matched. */
+  planned(): Promise<void>
   /** Resolves once the reactions, oldest first, are as the test wants them. */
   reactions(accept: (reactions: readonly ReactionRecord[]) => boolean): Promise<readonly ReactionRecord[]>
   /** Ends in order. */
@@ -75,6 +77,10 @@ export async function reactorBench(t: Test, options: ReactorBenchOptions = {}): 
     ...{ clock, reactor, dir, file, stop, kill },
     fire: async (tag, data = {}) => (await events.fire(tag, data, { source: 'user:test' })).seq,
     event: accept => firstEvent(store, accept),
+    planned: async () => {
+      const head = await store.events.head()
+      while ((await store.reactions.cursor()) < head) await reactor.look()
+    },
     reactions: accept => untilReactions(store, accept)
   }
 }
@@ -107,6 +113,10 @@ async function untilReactions(store: Store, accept: (reactions: readonly Reactio
     await new Promise(resolve => setImmediate(resolve))
   }
 }
+
+/** For `reactions`: so many at least, and all of them succeeded. */
+export const succeeded = (n: number) => (reactions: readonly ReactionRecord[]) =>
+  reactions.length >= n && reactions.every(({ state }) => state === 'succeeded')
 
 /** Section → state. */
 export function pack(reactions: readonly ReactionRecord[]): Record<string, string> {

@@ -18,8 +18,7 @@ async function fire(bench: Bench, ...ns: number[]): Promise<void> {
 
 /** Until everything is planned, what was due is closed, and what was reacted to is over. */
 async function settled(bench: Bench, reactions: number): Promise<void> {
-  const head = await bench.store.events.head()
-  while ((await bench.store.reactions.cursor()) < head) await bench.reactor.look()
+  await bench.planned()
   await bench.reactor.look()
   await bench.reactions(found => found.length >= reactions && found.every(({ state }) => state !== 'planned' && state !== 'dispatched'))
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { ReactionRecord, Store } from '../../src/store/store.js'
-import { type ReactorBench, reactorBench } from '../helpers/reactor.js'
+import { type ReactorBench, reactorBench, succeeded } from '../helpers/reactor.js'
 import { newEvent } from '../helpers/store.js'
 
 const me = { user: 'ada', source: 'user:ada' } as const
@@ -17,14 +17,6 @@ const seen = (reactions: readonly ReactionRecord[]) => reactions.map(({ call }) 
 
 const rule = (options: object, tag = 'n/*') => [{ [tag]: { sls: 'DIR/say.sls', ...options } }]
 
-const count = (n: number) => (reactions: readonly ReactionRecord[]) =>
-  reactions.length >= n && reactions.every(({ state }) => state === 'succeeded')
-
-async function planned(bench: ReactorBench): Promise<void> {
-  const head = await bench.store.events.head()
-  while ((await bench.store.reactions.cursor()) < head) await bench.reactor.look()
-}
-
 async function fire(bench: ReactorBench, ...ns: number[]): Promise<void> {
   for (const n of ns) await bench.fire(`n/${n}`, { n, id: n % 2 ? 'odd' : 'even' })
 }
@@ -34,8 +26,8 @@ t.test('throttle once_within: the first event is reacted to, the others of that 
   await fire(bench, 1, 2, 3)
   bench.clock.pass(11)
   await fire(bench, 4, 5)
-  t.strictSame(seen(await bench.reactions(count(2))), [[1], [4]])
-  await planned(bench)
+  t.strictSame(seen(await bench.reactions(succeeded(2))), [[1], [4]])
+  await bench.planned()
   t.match(await bench.store.reactions.windows({ limit: 10 }), [{ body: { kind: 'once_within', passed: 1 } }])
 })
 
@@ -46,13 +38,13 @@ t.test('an event whose commit takes longer than the time of its window belongs t
   })
   await fire(bench, 1)
   await bench.fire('w/1', { n: 1 })
-  await bench.reactions(count(1))
+  await bench.reactions(succeeded(1))
   const stampUs = bench.clock.nowUs() + 9_000_000
   bench.clock.pass(12)
   await bench.reactor.look()
   await bench.store.events.append([newEvent('n/2', { n: 2 }, { stampUs }), newEvent('w/2', { n: 2 }, { stampUs })])
-  await planned(bench)
-  t.strictSame(seen(await bench.reactions(count(2))), [[1], [1, 2]])
+  await bench.planned()
+  t.strictSame(seen(await bench.reactions(succeeded(2))), [[1], [1, 2]])
   bench.clock.pass(20)
   await bench.reactor.look()
   t.strictSame(await bench.store.reactions.windows({ limit: 10 }), [])
@@ -61,11 +53,11 @@ t.test('an event whose commit takes longer than the time of its window belongs t
 t.test('throttle once_after: all events of the time are reacted to together, once, when it is over', async t => {
   const bench = await reactorBench(t, { files, reactor: rule({ throttle: { once_after: 10 }, group_by: 'data.id' }) })
   await fire(bench, 1, 2, 3)
-  await planned(bench)
+  await bench.planned()
   t.strictSame(await bench.reactions(() => true), [])
   bench.clock.pass(11)
   await bench.reactor.look()
-  const reactions = await bench.reactions(count(2))
+  const reactions = await bench.reactions(succeeded(2))
   t.strictSame(seen(reactions).sort(), [[1, 3], [2]])
   t.match(new Set(reactions.map(({ section }) => section)), new Set(['say_3', 'say_2']), 'the last event stands for the window')
   t.strictSame(await bench.store.reactions.windows({ limit: 10 }), [])
@@ -79,10 +71,10 @@ t.test('debounce: it waits for silence, and no longer than max', async t => {
   }
   // 32 s after the first event: closed 25 s after it, so that the fourth (at 24 s) is in it
   await fire(bench, 5)
-  t.strictSame(seen(await bench.reactions(count(1))), [[1, 2, 3, 4]])
+  t.strictSame(seen(await bench.reactions(succeeded(1))), [[1, 2, 3, 4]])
   bench.clock.pass(11)
   await bench.reactor.look()
-  t.strictSame(seen(await bench.reactions(count(2))), [[1, 2, 3, 4], [5]])
+  t.strictSame(seen(await bench.reactions(succeeded(2))), [[1, 2, 3, 4], [5]])
 })
 
 t.test('accumulate: so many events within a time are reacted to together; older ones count no more', async t => {
@@ -92,10 +84,10 @@ t.test('accumulate: so many events within a time are reacted to together; older 
   await fire(bench, 2)
   bench.clock.pass(6)
   await fire(bench, 3)
-  await planned(bench)
+  await bench.planned()
   t.strictSame(await bench.reactions(() => true), [], 'three, but not within ten seconds')
   await fire(bench, 4, 5)
-  t.strictSame(seen(await bench.reactions(count(1))), [[2, 3, 4]])
+  t.strictSame(seen(await bench.reactions(succeeded(1))), [[2, 3, 4]])
   bench.clock.pass(20)
   await bench.reactor.look()
   t.strictSame(await bench.store.reactions.windows({ limit: 10 }), [])
@@ -112,7 +104,7 @@ t.test(
     await bench.fire('n/none', {})
     await fire(bench, 1, 2, 3)
     await bench.fire('z/0', { n: 0 })
-    t.strictSame(seen(await bench.reactions(count(1))), [[3]])
+    t.strictSame(seen(await bench.reactions(succeeded(1))), [[3]])
     const error = await bench.event(({ tag }) => tag.endsWith('/error'))
     t.match(JSON.parse(error.json), { error: /when: .*division by zero/, state: 'dead', tag: 'z/0' })
     t.equal((await bench.store.reactions.plans({ limit: 10 })).length, 2)
@@ -123,18 +115,18 @@ t.test('windows are there after a restart with all their events, and close at th
   const reactor = rule({ throttle: { once_after: 60 } })
   const first = await reactorBench(t, { files, reactor })
   await fire(first, 1, 2)
-  await planned(first)
+  await first.planned()
   await first.kill()
   first.clock.pass(30)
   const second = await reactorBench(t, { reactor, after: first })
   await fire(second, 3)
-  await planned(second)
+  await second.planned()
   await second.store.events.trim({ keep: 0, limit: 1000 })
   await second.kill()
   first.clock.pass(60)
   const third = await reactorBench(t, { reactor, after: first })
   await third.reactor.look()
-  t.strictSame(seen(await third.reactions(count(1))), [[1, 2, 3]])
+  t.strictSame(seen(await third.reactions(succeeded(1))), [[1, 2, 3]])
 })
 
 t.test('a pause holds one rule over a restart while others go on; resumed, everything is done in order', async t => {
@@ -145,15 +137,15 @@ t.test('a pause holds one rule over a restart while others go on; resumed, every
   t.equal(await first.reactor.pause(me, id), false)
   await fire(first, 1, 2)
   await first.fire('m/3', { n: 3 })
-  t.strictSame(seen(await first.reactions(count(1))), [[3]])
+  t.strictSame(seen(await first.reactions(succeeded(1))), [[3]])
   await first.kill()
   const second = await reactorBench(t, { reactor, after: first })
   await fire(second, 4)
-  await planned(second)
+  await second.planned()
   t.equal((await second.reactions(() => true)).length, 1)
   t.strictSame(await second.store.reactions.waiting(id), { paused: 3 })
   t.equal(await second.reactor.resume(me, id), true)
-  t.strictSame(seen(await second.reactions(count(4))).sort(), [[1], [2], [3], [4]])
+  t.strictSame(seen(await second.reactions(succeeded(4))).sort(), [[1], [2], [3], [4]])
   const tags = (await second.log()).map(({ tag }) => tag).filter(tag => /paused|resumed/.test(tag))
   t.strictSame(tags, [`salt/reactor/${id}/paused`, `salt/reactor/${id}/resumed`])
   await t.rejects(second.reactor.pause(me, 'none'), { code: 'NOT_FOUND' })
@@ -163,16 +155,16 @@ t.test('while the reactor is paused everything is planned and nothing done, over
   const first = await reactorBench(t, { files, reactor: rule({}) })
   await first.reactor.pause(me)
   await fire(first, 1)
-  await planned(first)
+  await first.planned()
   await first.kill()
   const second = await reactorBench(t, { reactor: rule({}), after: first })
   t.equal(second.reactor.paused, true)
   await fire(second, 2)
-  await planned(second)
+  await second.planned()
   t.equal((await second.store.reactions.plans({ state: 'planned', limit: 10 })).length, 2)
   t.strictSame(await second.reactions(() => true), [])
   await second.reactor.resume(me)
-  t.strictSame(seen(await second.reactions(count(2))), [[1], [2]])
+  t.strictSame(seen(await second.reactions(succeeded(2))), [[1], [2]])
   t.match(
     (await second.log()).filter(({ tag }) => /^salt\/reactor\/[a-z]+$/.test(tag)),
     [{ tag: 'salt/reactor/paused', data: { user: 'ada' } }, { tag: 'salt/reactor/resumed' }]
@@ -182,15 +174,15 @@ t.test('while the reactor is paused everything is planned and nothing done, over
 t.test('events beyond the rate limit are blocked, told of once, on record with the reason, and can be driven again', async t => {
   const bench = await reactorBench(t, { files, reactor: rule({ rate_limit: { limit: 2, per: '1m' } }) })
   await fire(bench, 1, 2, 3, 4)
-  await planned(bench)
+  await bench.planned()
   const blocked = await bench.store.reactions.plans({ state: 'blocked', limit: 10 })
   t.match(blocked, [{ blocked: 'rate_limit', error: /more than 2 events in 1m/, state: 'dead' }, { blocked: 'rate_limit' }])
   t.equal((await bench.log()).filter(({ tag }) => tag.endsWith('/blocked')).length, 1)
   await bench.reactor.redrive(blocked, [], me)
-  t.strictSame(seen(await bench.reactions(count(4))).sort(), [[1], [2], [3], [4]])
+  t.strictSame(seen(await bench.reactions(succeeded(4))).sort(), [[1], [2], [3], [4]])
   bench.clock.pass(61)
   await fire(bench, 5)
-  t.equal((await bench.reactions(count(5))).length, 5)
+  t.equal((await bench.reactions(succeeded(5))).length, 5)
 })
 
 /** The store as a process sees it that ends before a call of this method of its reactions gets there. */
@@ -228,13 +220,13 @@ t.test(
     await bench.fire('n/2', { n: 2, ok: false })
     t.match(JSON.parse((await breaker('open')).json), { reason: /2 failures/, rule: id })
     await bench.fire('n/3', { n: 3, ok: true })
-    await planned(bench)
+    await bench.planned()
     t.match(await bench.store.reactions.plans({ state: 'blocked', limit: 10 }), [{ blocked: 'breaker', error: /circuit breaker .* open/ }])
     bench.clock.pass(31)
     await bench.fire('n/4', { n: 4, ok: false })
     await bench.fire('n/5', { n: 5, ok: true })
     await breaker('open', 2)
-    await planned(bench)
+    await bench.planned()
     t.equal((await bench.store.reactions.plans({ state: 'blocked', limit: 10 })).length, 2, 'while one is tried the others are blocked')
     bench.clock.pass(31)
     await bench.fire('n/6', { n: 6, ok: true })
@@ -263,11 +255,11 @@ t.test('an open breaker is open after a restart, and closes by hand', async t =>
   const second = await reactorBench(t, { reactor, after: first })
   t.match(second.reactor.guards.shown(id).breaker, { state: 'open', reason: 'opened by ada' })
   await fire(second, 1)
-  await planned(second)
+  await second.planned()
   t.equal((await second.store.reactions.plans({ state: 'blocked', limit: 10 })).length, 1)
   await second.reactor.guards.setBreaker(id, 'closed', me)
   await fire(second, 2)
-  t.strictSame(seen(await second.reactions(count(1))), [[2]])
+  t.strictSame(seen(await second.reactions(succeeded(1))), [[2]])
 })
 
 t.test('failures before a restart count for the breaker; a breaker that moved counts from there', async t => {
@@ -326,17 +318,17 @@ t.test('the count of a rate limit goes on over a restart, and so does its time',
   const reactor = rule({ rate_limit: { limit: 2, per: '1m' } })
   const first = await reactorBench(t, { files, reactor })
   await fire(first, 1)
-  await first.reactions(count(1))
+  await first.reactions(succeeded(1))
   await first.kill()
   const second = await reactorBench(t, { reactor, after: first })
   await fire(second, 2, 3)
-  await planned(second)
+  await second.planned()
   t.match(await second.store.reactions.plans({ state: 'blocked', limit: 10 }), [{ blocked: 'rate_limit' }])
   await second.kill()
   first.clock.pass(61)
   const third = await reactorBench(t, { reactor, after: first })
   await fire(third, 4)
-  t.strictSame(seen(await third.reactions(count(3))).sort(), [[1], [2], [4]])
+  t.strictSame(seen(await third.reactions(succeeded(3))).sort(), [[1], [2], [4]])
 })
 
 t.test('concurrency: so many events of a key are worked on at a time, their jobs included, also over a crash', async t => {
@@ -348,7 +340,7 @@ t.test('concurrency: so many events of a key are worked on at a time, their jobs
   const begun = (reactions: readonly ReactionRecord[]) => reactions.filter(({ state }) => state === 'dispatched').length
   const two = await first.reactions(all => begun(all) === 2)
   t.strictSame(two.map(({ section }) => section).sort(), ['go_1', 'go_2'])
-  await planned(first)
+  await first.planned()
   t.strictSame(await first.store.reactions.waiting(first.reactor.rules.all()[0]!.id), { concurrency: 1 })
   await first.kill()
   const second = await reactorBench(t, { reactor, after: first, ids: ['slow'] })
@@ -369,12 +361,12 @@ t.test('outside of its times a rule passes events over, or holds them until it i
   const bench = await reactorBench(t, { files, reactor: [...rule({ active }), ...rule({ active, outside: 'hold' }, 'h/*')] })
   await fire(bench, 1)
   await bench.fire('h/2', { n: 2 })
-  await planned(bench)
+  await bench.planned()
   t.match(await bench.store.reactions.plans({ limit: 10 }), [{ held: 'inactive', sls: /say/ }])
   bench.clock.pass(3600)
   await bench.reactor.look()
   await fire(bench, 3)
-  t.strictSame(seen(await bench.reactions(count(2))).sort(), [[2], [3]])
+  t.strictSame(seen(await bench.reactions(succeeded(2))).sort(), [[2], [3]])
 })
 
 t.test('retry: a rule has its own number of attempts', async t => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { packed, revive } from '../../src/reactor/performer.js'
+import { packed, revive } from '../../src/reactor/packed.js'
 import { reactorBench } from '../helpers/reactor.js'
 
 t.test('a call is the same after it was kept: large integers, and what only looks like the mark of one', async t => {

@@ -7,17 +7,12 @@ const rule = (options: object, tag = 'n/*') => [{ [tag]: { sls: 'DIR/say.sls', .
 
 /** Once it was matched: what the trace of an event says of rules that did nothing. */
 async function passed(bench: ReactorBench, seq: number) {
-  await planned(bench)
+  await bench.planned()
   return (await traced(bench, seq)).passed ?? []
 }
 
 async function traced(bench: ReactorBench, seq: number) {
   return bench.reactor.trace((await bench.store.events.get(seq))!, () => true)
-}
-
-async function planned(bench: ReactorBench): Promise<void> {
-  const head = await bench.store.events.head()
-  while ((await bench.store.reactions.cursor()) < head) await bench.reactor.look()
 }
 
 const idOf = (bench: ReactorBench, seq: number) => `${bench.store.events.epoch}-${seq}`
@@ -94,7 +89,7 @@ t.test('a window that a guard stopped shows that at each of its events', async t
   const bench = await reactorBench(t, { files, reactor: rule(options) })
   await bench.fire('n/1')
   const seq = await bench.fire('n/2')
-  await planned(bench)
+  await bench.planned()
   t.match((await traced(bench, seq)).windows, [{ plans: [{ state: 'dead', blocked: 'rate_limit', error: /more than 1 events/ }] }])
 })
 
@@ -114,7 +109,7 @@ t.test('the version of the time of the event is asked, whatever the rule is now;
   const sls = [`${bench.dir}/say.sls`]
   await bench.reactor.rules.create({ id: 'old', tag: 'n/*', sls, when: 'data.n > 2' }, me)
   const seq = await bench.fire('n/1', { n: 1 })
-  await planned(bench)
+  await bench.planned()
   bench.clock.pass(1)
   await bench.reactor.rules.change('old', { tag: 'elsewhere', when: null }, me)
   await bench.reactor.rules.create({ id: 'young', tag: 'n/*', sls, when: 'false' }, me)
@@ -153,7 +148,7 @@ t.test('a plan that waits because the whole reactor is paused says so, as do eve
   const seq = await bench.fire('n/1')
   const gathered = await bench.fire('w/1')
   await bench.fire('w/2')
-  await planned(bench)
+  await bench.planned()
   t.match((await traced(bench, seq)).plans, [{ state: 'planned', held: 'reactor' }])
   t.match((await traced(bench, gathered)).windows, [{ plans: [{ state: 'planned', held: 'reactor' }] }])
 })
@@ -161,7 +156,7 @@ t.test('a plan that waits because the whole reactor is paused says so, as do eve
 t.test('what is no longer on record, or cannot be explained by the rule, is said to be unknown', async t => {
   const first = await reactorBench(t, { files, settings: { keep_jobs_seconds: 3600 } })
   const seq = await first.fire('n/1')
-  await planned(first)
+  await first.planned()
   await first.kill()
   first.clock.pass(60)
   const second = await reactorBench(t, { reactor: rule({}), settings: { keep_jobs_seconds: 3600 }, after: first })

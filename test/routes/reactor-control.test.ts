@@ -15,11 +15,14 @@ async function server(t: Parameters<typeof reactorBench>[0], options: object) {
     const answer = await http.app.inject({ method, url, headers: { 'x-auth-token': token }, ...(body ? { payload: body } : {}) })
     return { status: answer.statusCode, body: answer.json() as Record<string, unknown> }
   }
-  const planned = async () => {
-    const head = await bench.store.events.head()
-    while ((await bench.store.reactions.cursor()) < head) await bench.reactor.look()
+  return {
+    bench,
+    http,
+    ask,
+    planned: bench.planned,
+    rule: bench.reactor.rules.all()[0]!.id,
+    id: (seq: number) => `${bench.store.events.epoch}-${seq}`
   }
-  return { bench, http, ask, planned, rule: bench.reactor.rules.all()[0]!.id, id: (seq: number) => `${bench.store.events.epoch}-${seq}` }
 }
 
 t.test('a rule is paused and resumed over HTTP; status, plans and trace show what waits and why', async t => {

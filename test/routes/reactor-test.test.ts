@@ -174,8 +174,7 @@ t.test('an event joins the window that is open on the server, with the events th
   const reactor = [{ 'myco/*': { sls: 'DIR/all.sls', throttle: { once_after: '1m' } } }]
   const { bench, http, ask } = await server(t, { reactor, files: { 'all.sls': sls } })
   for (const n of [1, 2]) await bench.fire(`myco/${n}`, { n })
-  const head = await bench.store.events.head()
-  while ((await bench.store.reactions.cursor()) < head) await bench.reactor.look()
+  await bench.planned()
   const before = await bench.store.reactions.windows({ limit: 10 })
   const { body } = await ask({ event: { tag: 'myco/3', data: { n: 3 } } })
   t.match(body.rules, [{ outcome: 'gathered', options: [{ option: 'throttle', window: { opens: false, events: 3 } }] }])
