@@ -324,6 +324,8 @@ t.test('the count of a rate limit goes on over a restart, and so does its time',
   await fire(second, 2, 3)
   await second.planned()
   t.match(await second.store.reactions.plans({ state: 'blocked', limit: 10 }), [{ blocked: 'rate_limit' }])
+  // A call under way would be interrupted.
+  await second.reactions(succeeded(2))
   await second.kill()
   first.clock.pass(61)
   const third = await reactorBench(t, { reactor, after: first })
